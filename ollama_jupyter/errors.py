@@ -1,0 +1,119 @@
+"""Every error that we raise on purpose, as one tree.
+
+OllamaJupyterError (500)
+├── BadRequest (400)
+│   ├── InvalidName            a model name that does not follow the grammar
+│   ├── InvalidDigest          not `sha256:<64 hex>`
+│   ├── InvalidOption          an option of the wrong type or out of range
+│   ├── InvalidGGUF            a model file that our header reader refuses
+│   ├── TemplateError          a chat template that does not parse, or ran over its limits
+│   ├── PromptTooLong          the prompt does not fit and may not be cut
+│   └── NotSupportedYet        a request field that a later version brings
+├── Forbidden (403)
+├── NotFound (404)
+│   └── ModelNotFound
+├── BodyTooLarge (413)
+├── Canceled (499)             the client went away or the server is ending
+├── ServerBusy (503)           the queue is full
+└── EngineError (500)
+    ├── ModelLoadError         llama.cpp refused the model, or the probe of it failed
+    └── InsufficientMemory     the model does not fit, with the numbers
+
+Messages are written for a stranger at the other end of the wire: they name models, fields and digests,
+never a path of the server's machine.
+"""
+
+from __future__ import annotations
+
+
+class OllamaJupyterError(Exception):
+    """Base of the tree. `status` is the HTTP status, `message` the text that goes on the wire."""
+
+    status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(OllamaJupyterError):
+    status = 400
+
+
+class InvalidName(BadRequest):
+    pass
+
+
+class InvalidDigest(BadRequest):
+    pass
+
+
+class InvalidOption(BadRequest):
+    pass
+
+
+class InvalidGGUF(BadRequest):
+    pass
+
+
+class TemplateError(BadRequest):
+    pass
+
+
+class PromptTooLong(BadRequest):
+    pass
+
+
+class NotSupportedYet(BadRequest):
+    """A field that the wire knows and this version does not act on. `field` is its name."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f'"{field}" is not supported yet')
+        self.field = field
+
+
+class Forbidden(OllamaJupyterError):
+    status = 403
+
+
+class NotFound(OllamaJupyterError):
+    status = 404
+
+
+class ModelNotFound(NotFound):
+    """`name` is the model's name in the spelling that the endpoint uses in its message."""
+
+    def __init__(self, name: str, message: str | None = None) -> None:
+        super().__init__(message or f"model '{name}' not found")
+        self.name = name
+
+
+class BodyTooLarge(OllamaJupyterError):
+    status = 413
+
+
+class Canceled(OllamaJupyterError):
+    status = 499
+
+    def __init__(self, message: str = "request canceled") -> None:
+        super().__init__(message)
+
+
+class ServerBusy(OllamaJupyterError):
+    status = 503
+
+    def __init__(self) -> None:
+        # The two spaces are Ollama's; clients match the text.
+        super().__init__("server busy, please try again.  maximum pending requests exceeded")
+
+
+class EngineError(OllamaJupyterError):
+    pass
+
+
+class ModelLoadError(EngineError):
+    pass
+
+
+class InsufficientMemory(EngineError):
+    pass

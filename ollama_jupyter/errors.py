@@ -16,7 +16,7 @@ OllamaJupyterError (500)
 ├── Canceled (499)             the client went away or the server is ending
 ├── ServerBusy (503)           the queue is full
 └── EngineError (500)
-    ├── ModelLoadError         llama.cpp refused the model, or the probe of it failed
+    ├── ModelLoadError (400)   llama.cpp refused the model, or the probe of it failed
     └── InsufficientMemory     the model does not fit, with the numbers
 
 Messages are written for a stranger at the other end of the wire: they name models, fields and digests,
@@ -112,7 +112,9 @@ class EngineError(OllamaJupyterError):
 
 
 class ModelLoadError(EngineError):
-    pass
+    """The file is at fault, not the server: so 400, where Ollama answers 500."""
+
+    status = 400
 
 
 class InsufficientMemory(EngineError):

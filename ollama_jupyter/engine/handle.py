@@ -1,0 +1,118 @@
+"""The event loop's end of an engine: start, submit, cancel, stop, all awaitable."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from ollama_jupyter.engine.events import (
+    Cancel,
+    EngineParams,
+    Event,
+    Failed,
+    Finished,
+    LoadFailed,
+    Ready,
+    Stop,
+    Submit,
+    Text,
+)
+from ollama_jupyter.engine.runner import Runner
+from ollama_jupyter.errors import Canceled, EngineError, ModelLoadError
+from ollama_jupyter.messages import Options
+
+if TYPE_CHECKING:
+    from ollama_jupyter.engine.llama import Vocab
+
+
+class EngineHandle:
+    """One loaded model. Make it with `await EngineHandle.load(params)`; use it on the loop that made it."""
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        self.size = 0
+        self.size_vram = 0
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[Ready] = self._loop.create_future()
+        self._streams: dict[int, asyncio.Queue[Text | Finished | Failed]] = {}
+        self._ids = itertools.count(1)
+        self._runner = Runner(params, self._post)
+        self._stopped = ""
+
+    @classmethod
+    async def load(cls, params: EngineParams) -> EngineHandle:
+        """Start the thread and wait until the model is in memory.
+
+        Raises:
+            ModelLoadError: with llama.cpp's or our reason.
+        """
+        handle = cls(params)
+        handle._runner.start()
+        ready = await handle._ready
+        handle.size, handle.size_vram = ready.size, ready.size_vram
+        return handle
+
+    @property
+    def vocab(self) -> Vocab:
+        if self._runner.vocab is None or self._stopped:
+            raise EngineError("the model is not loaded")
+        return self._runner.vocab
+
+    async def stream(
+        self, tokens: tuple[int, ...], options: Options, num_ctx: int, shift: bool
+    ) -> AsyncGenerator[Text | Finished, None]:
+        """Generate: any number of Text, then one Finished. Closing the generator cancels the request.
+
+        Raises:
+            Canceled: the engine was stopped meanwhile.
+            EngineError: the engine failed, with its text.
+        """
+        if self._stopped:
+            raise Canceled(self._stopped)
+        request_id = next(self._ids)
+        queue = self._streams[request_id] = asyncio.Queue()
+        ended = False
+        self._runner.send(Submit(request_id, tokens, options, num_ctx, shift))
+        try:
+            while not ended:
+                event = await queue.get()
+                ended = not isinstance(event, Text)
+                if isinstance(event, Failed):
+                    raise Canceled(event.message) if event.canceled else EngineError(event.message)
+                yield event
+        finally:
+            del self._streams[request_id]
+            if not ended:
+                self._runner.send(Cancel(request_id))
+
+    async def stop(self, reason: str) -> None:
+        """End open requests with `reason`, free the model, and wait until its memory is given back."""
+        self._stopped = self._stopped or reason
+        self._runner.send(Stop(reason))
+        await asyncio.to_thread(self._runner.join)
+
+    # ---- from the engine's thread -----------------------------------------------------------------------------
+
+    def _post(self, events: list[Event]) -> None:
+        """One hop to the loop per step, however many events it has."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._dispatch, events)
+
+    def _dispatch(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Ready):
+                self._settle(event)
+            elif isinstance(event, LoadFailed):
+                self._settle(ModelLoadError(event.message))
+            elif event.id in self._streams:
+                self._streams[event.id].put_nowait(event)
+
+    def _settle(self, outcome: Ready | ModelLoadError) -> None:
+        if self._ready.done():  # the waiter has gone
+            return
+        if isinstance(outcome, Ready):
+            self._ready.set_result(outcome)
+        else:
+            self._ready.set_exception(outcome)

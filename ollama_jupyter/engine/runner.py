@@ -1,0 +1,129 @@
+"""The engine's thread: inbox, one scheduler step, outbox; and round again while there is work.
+
+The thread loads the model, owns the context, and frees it. What crosses its border are the values of `events.py`
+and, for tokenising, the vocabulary. The abort flag is set only for a request that is alone in the batch: the lock
+makes "who is alone" and "who was canceled" one decision.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ollama_jupyter.engine.events import Cancel, Command, EngineParams, Event, LoadFailed, Ready, Stop, Submit
+from ollama_jupyter.engine.scheduler import Scheduler
+from ollama_jupyter.engine.threads import ThreadCount
+from ollama_jupyter.errors import OllamaJupyterError
+
+if TYPE_CHECKING:
+    from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend, Vocab
+
+log = logging.getLogger("ollama_jupyter.engine")
+
+
+class Runner:
+    """`send` commands from any thread; `outbox` is called on the engine's thread, once per step, with its events.
+
+    The first event is Ready or LoadFailed. After `Stop`, or a failed load, the thread ends.
+    """
+
+    def __init__(self, params: EngineParams, outbox: Callable[[list[Event]], None]) -> None:
+        self._params = params
+        self._outbox = outbox
+        self._inbox: list[Command] = []
+        self._wake = threading.Condition()
+        self._alone: int | None = None
+        self._abort: AbortFlag | None = None
+        self._stopping: Stop | None = None
+        self.vocab: Vocab | None = None
+        self._thread = threading.Thread(target=self._main, name="ollama-engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def send(self, command: Command) -> None:
+        with self._wake:
+            self._inbox.append(command)
+            ends_alone = isinstance(command, Cancel) and command.id == self._alone
+            if isinstance(command, Stop):
+                self._stopping = command
+            if self._abort is not None and (ends_alone or isinstance(command, Stop)):
+                self._abort.set()
+            self._wake.notify()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the thread; whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # ---- on the engine's thread -------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            backend = self._load()
+        except OllamaJupyterError as error:
+            self._outbox([LoadFailed(error.message)])
+            return
+        except Exception as error:
+            log.exception("loading the model failed")
+            self._outbox([LoadFailed(f"loading the model failed: {type(error).__name__}")])
+            return
+        try:
+            self._serve(backend)
+        finally:
+            backend.close()
+
+    def _load(self) -> LlamaBackend:
+        from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend
+
+        abort = AbortFlag()
+        backend = LlamaBackend(self._params, abort, progress=lambda _: self._stopping is None)
+        self.vocab = backend.vocab
+        with self._wake:
+            self._abort = abort
+        on_gpu = backend.size if backend.offloads and self._params.num_gpu != 0 else 0
+        self._outbox([Ready(backend.size, on_gpu)])
+        return backend
+
+    def _serve(self, backend: LlamaBackend) -> None:
+        scheduler = Scheduler(backend)
+        threads = ThreadCount(self._params.threads)
+        while not self._receive(scheduler):
+            if (count := threads.now()) is not None:
+                backend.set_threads(count)
+                log.debug("decoding with %d threads", count)
+            self._step(scheduler)
+        reason = self._stopping.reason if self._stopping else "the model was unloaded"
+        self._outbox(scheduler.fail_all(reason, canceled=True))
+
+    def _receive(self, scheduler: Scheduler) -> bool:
+        """Take the commands that have come, waiting for one if there is nothing to do. Whether to stop."""
+        with self._wake:
+            while not self._inbox and not scheduler.has_work:
+                self._wake.wait()
+            commands, self._inbox = self._inbox, []
+            for command in commands:
+                if isinstance(command, Submit):
+                    scheduler.submit(command)
+                elif isinstance(command, Cancel):
+                    scheduler.cancel(command.id)
+            scheduler.admit()
+            self._alone = scheduler.only_request
+            if self._abort is not None and self._stopping is None:
+                self._abort.clear()
+        return self._stopping is not None
+
+    def _step(self, scheduler: Scheduler) -> None:
+        started = time.perf_counter()
+        try:
+            events = scheduler.step()
+        except Exception as error:  # a bug of ours must end requests with a reason, never leave them hanging
+            log.exception("the engine failed")
+            events = scheduler.fail_all(f"the engine failed: {type(error).__name__}")
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("step of %.1f ms, %d events", 1e3 * (time.perf_counter() - started), len(events))
+        if events:
+            self._outbox(events)

@@ -1,0 +1,44 @@
+"""From options to a sampler chain, as plain values: what `llama.py` then builds in C."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from ollama_jupyter.messages import Options
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerStep:
+    """One sampler of a chain: its llama.cpp name and the arguments of its constructor."""
+
+    name: str
+    args: tuple[float | int, ...] = ()
+
+
+def sampler_steps(options: Options, num_ctx: int) -> tuple[SamplerStep, ...]:
+    """The chain in llama.cpp's default order: penalties, top-k, typical-p, top-p, min-p, temperature, draw.
+
+    Temperature 0 is greedy: the filters could not change the outcome. A negative seed draws a random one.
+    """
+    last_n = num_ctx if options.repeat_last_n < 0 else min(options.repeat_last_n, num_ctx)
+    steps = []
+    if last_n and has_penalties(options):
+        penalties = (last_n, options.repeat_penalty, options.frequency_penalty, options.presence_penalty)
+        steps.append(SamplerStep("penalties", penalties))
+    if options.temperature == 0:
+        return (*steps, SamplerStep("greedy"))
+    if options.top_k:
+        steps.append(SamplerStep("top_k", (options.top_k,)))
+    if options.typical_p < 1:
+        steps.append(SamplerStep("typical", (options.typical_p, 1)))
+    if options.top_p < 1:
+        steps.append(SamplerStep("top_p", (options.top_p, 1)))
+    if options.min_p > 0:
+        steps.append(SamplerStep("min_p", (options.min_p, 1)))
+    seed = secrets.randbits(32) if options.seed < 0 else options.seed % 2**32
+    return (*steps, SamplerStep("temp", (options.temperature,)), SamplerStep("dist", (seed,)))
+
+
+def has_penalties(options: Options) -> bool:
+    return options.repeat_penalty != 1 or options.frequency_penalty != 0 or options.presence_penalty != 0

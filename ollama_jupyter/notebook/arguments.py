@@ -1,0 +1,144 @@
+"""The grammar of `%ollama` and `%%ollama`: argparse, with its exits turned into one line for the reader."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import keyword
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from ollama_jupyter.notebook.errors import OllamaError
+
+
+class HelpShown(Exception):
+    """`-h` was given and answered; there is nothing left to do."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that neither ends the process nor prints to stderr."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OllamaError(f"{message} ({' '.join(self.format_usage().split())})")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise HelpShown
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A sub-command: its operands with argparse's `nargs`, whether they are names of models, and its help."""
+
+    name: str
+    help: str
+    operands: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def takes_models(self) -> bool:
+        return bool(self.operands)
+
+    @property
+    def usage(self) -> str:
+        marks = {None: "{}", "?": "[{}]", "+": "{}..."}
+        return " ".join([self.name, *(marks[nargs].format(name.upper()) for name, nargs in self.operands)])
+
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        Command("list", "the models that the server has"),
+        Command("ps", "the models that are loaded, and until when"),
+        Command("show", "what a model is: size, context, template parameters", (("model", None),)),
+        Command("use", "answer with this model from now on; without a name, say which it is", (("model", "?"),)),
+        Command("stop", "unload a model", (("model", None),)),
+        Command("cp", "give a model a second name", (("source", None), ("destination", None))),
+        Command("rm", "delete models", (("model", "+"),)),
+        Command("reset", "forget the conversation"),
+        Command("version", "the versions of the server and of this package"),
+        Command("help", "this list"),
+    )
+}
+ALIASES = {"ls": "list", "delete": "rm", "copy": "cp", "unload": "stop"}
+
+
+def parse_command(line: str) -> tuple[str, argparse.Namespace]:
+    """The sub-command's name ("" for none) and its operands.
+
+    Raises:
+        OllamaError: for anything mistyped. HelpShown: if help was asked for.
+    """
+    words = split(line)
+    if not words:
+        return "", argparse.Namespace()
+    name = ALIASES.get(words[0], words[0])
+    if name in ("-h", "--help"):
+        name = "help"
+    if name not in COMMANDS:
+        hint = suggestion(name, COMMANDS) or "`%ollama help` lists what there is"
+        raise OllamaError(f"no sub-command '{name}': {hint}")
+    return name, _command_parser(COMMANDS[name]).parse_args(words[1:])
+
+
+def _command_parser(command: Command) -> Parser:
+    parser = Parser(prog=f"%ollama {command.name}", description=command.help, allow_abbrev=False)
+    for name, nargs in command.operands:
+        parser.add_argument(name, nargs=nargs)
+    return parser
+
+
+def help_text() -> str:
+    width = max(len(command.usage) for command in COMMANDS.values())
+    rows = [f"  %ollama {command.usage.ljust(width)}  {command.help}" for command in COMMANDS.values()]
+    return "\n".join(
+        [
+            f"  {'%ollama'.ljust(width + 8)}  how things stand",
+            *rows,
+            "",
+            "A cell that starts with %%ollama asks the model; `%%ollama -h` shows its options.",
+        ]
+    )
+
+
+def prompt_parser() -> Parser:
+    parser = Parser(
+        prog="%%ollama",
+        description="Ask a model what the rest of the cell says, and stream its answer.",
+        allow_abbrev=False,
+    )
+    add: Callable[..., argparse.Action] = parser.add_argument
+    add("model", nargs="?", default="", help="which model answers; else the one of `%%ollama use`, else the default")
+    add("-o", "--output", metavar="NAME", type=_identifier, default="", help="put the result into this variable too")
+    add("-s", "--system", metavar="SYSTEM", help="system prompt, from here on in this conversation")
+    add("-t", "--temperature", metavar="T", type=float, help="0 is the same answer each time, higher is freer")
+    add("-n", "--tokens", metavar="TOKENS", type=int, help="at most this many tokens")
+    add("--seed", metavar="N", type=int, help="makes a random answer repeatable")
+    return parser
+
+
+PROMPT_FLAGS = ("-o", "-s", "-t", "-n", "--output", "--system", "--temperature", "--tokens", "--seed")
+
+
+def parse_prompt(line: str) -> argparse.Namespace:
+    """What the first line of a `%%ollama` cell says. Raises like parse_command."""
+    return prompt_parser().parse_args(split(line))
+
+
+def _identifier(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no variable name")
+    return text
+
+
+def split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise OllamaError(f"cannot read the line: {str(error)[:1].lower()}{str(error)[1:]}") from None
+
+
+def suggestion(wrong: str, known: Iterable[str]) -> str:
+    """`did you mean 'X'?` for the closest known word, else nothing."""
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else ""

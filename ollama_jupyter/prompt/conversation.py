@@ -1,0 +1,73 @@
+"""Conversations before they are rendered: putting one together, and merging turns as Go templates expect them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ollama_jupyter.messages import Message
+
+_THINKING = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+
+
+def assemble(
+    model_system: str,
+    model_messages: Sequence[Message],
+    request_messages: Sequence[Message],
+    *,
+    forget_thinking: bool = False,
+) -> tuple[Message, ...]:
+    """What `/api/chat` renders: the model's SYSTEM unless the request opens with its own, its MESSAGEs, the request.
+
+    `forget_thinking` takes `<think>...</think>` out of the assistant turns before the last user turn, as the qwen3
+    family and deepseek-r1 were trained to see them.
+    """
+    own_system = bool(request_messages) and request_messages[0].role == "system"
+    system = [Message("system", model_system)] if model_system and not own_system else []
+    messages = (*system, *model_messages, *request_messages)
+    return without_thinking(messages) if forget_thinking else messages
+
+
+def for_generate(
+    prompt: str,
+    *,
+    system: str | None,
+    model_system: str,
+    model_messages: Sequence[Message],
+    has_context: bool,
+    images: tuple[bytes, ...] = (),
+) -> tuple[Message, ...]:
+    """What `/api/generate` renders: the prompt as one user turn. A `context` stands in for the model's MESSAGEs."""
+    text = system or model_system
+    opening = [Message("system", text)] if text else []
+    return (*opening, *(() if has_context else model_messages), Message("user", prompt, images=images))
+
+
+def without_thinking(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with `<think>` blocks removed from every assistant turn before the last user turn."""
+    last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
+    return tuple(
+        replace(m, content=_THINKING.sub("", m.content)) if m.role == "assistant" and i < last_user else m
+        for i, m in enumerate(messages)
+    )
+
+
+def collate(messages: Iterable[Message]) -> tuple[str, list[Message]]:
+    """The contents of all system turns joined, and the turns with neighbours of equal role merged.
+
+    Tool results stay apart: each answers one call. The joint is a blank line in both.
+    """
+    system: list[str] = []
+    merged: list[Message] = []
+    for message in messages:
+        if message.role == "system":
+            system.append(message.content)
+        if merged and merged[-1].role == message.role != "tool":
+            last = merged[-1]
+            merged[-1] = replace(
+                last, content=f"{last.content}\n\n{message.content}", images=last.images + message.images
+            )
+        else:
+            merged.append(message)
+    return "\n\n".join(system), merged

@@ -1,0 +1,181 @@
+"""Which template renders a model's conversations, and what the model can do.
+
+Ollama's order (contract 5.1), first match wins:
+
+1. the model names a builtin renderer: those come with a later version; until then its GGUF's Jinja template, else its
+   Go template (library models with a renderer carry the stub `{{ .Prompt }}` as TEMPLATE, which is no chat format);
+2. only a builtin parser is named, or it is gpt-oss with a harmony template: its Go template;
+3. it has a TEMPLATE and Go templates are on: its Go template, unless the GGUF's Jinja template offers more;
+4. otherwise the GGUF's Jinja template, or chatml where there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ollama_jupyter.errors import TemplateError
+from ollama_jupyter.messages import Message
+from ollama_jupyter.prompt.conversation import assemble, for_generate
+from ollama_jupyter.prompt.gomodes import DEFAULT_TEMPLATE, Think, render_generate, render_messages, render_suffix
+
+__all__ = ["Rendered", "Renderer", "assemble", "capabilities", "choose", "for_generate", "render_generate"]
+
+_TOOL_ROLE = re.compile(r"""["']tool["']|tool_response|tool_result""")
+_THINK_SPLIT = re.compile(r"""split\(\s*["']</think>["']\s*\)""")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt. `has_bos`: it already begins with the BOS token's text, so the tokenizer must add no second one."""
+
+    text: str
+    has_bos: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Renders conversations by one template. `source` None is Jinja without a template: chatml for chats."""
+
+    kind: Literal["go", "jinja"]
+    source: str | None
+    bos: str = ""
+    eos: str = ""
+
+    def chat(self, messages: Sequence[Message], *, think: Think = None, tools: Sequence[Any] = ()) -> Rendered:
+        """The prompt of a conversation; a trailing assistant turn is left open, to be continued.
+
+        Raises:
+            TemplateError: the template does not parse, refuses the conversation, or runs over its limits.
+        """
+        if self.kind == "go":
+            return self._rendered(render_messages(self.source or DEFAULT_TEMPLATE, messages, think=think, tools=tools))
+        from ollama_jupyter.prompt.jinja import render_chat
+
+        text = render_chat(self.source, messages, bos=self.bos, eos=self.eos, think=think, tools=tools)
+        return self._rendered(text)
+
+    def generate(self, messages: Sequence[Message], *, think: Think = None) -> Rendered:
+        """The prompt of `/api/generate`: as `chat`, but a model without any template continues the plain text."""
+        if self.kind == "jinja" and self.source is None:
+            return self._rendered(render_messages(DEFAULT_TEMPLATE, messages, think=think))
+        return self.chat(messages, think=think)
+
+    def template(self, template_text: str, *, system: str, prompt: str, think: Think = None) -> Rendered:
+        """The prompt of `/api/generate` with a `template` of the request's own, which is always Go's language."""
+        return self._rendered(render_generate(template_text, system=system, prompt=prompt, think=think))
+
+    def suffix(self, prompt: str, suffix: str, *, think: Think = None) -> Rendered:
+        """Fill in the middle by the model's Go template."""
+        if self.kind != "go" or self.source is None:
+            raise TemplateError("the model's template has no place for a suffix")
+        return self._rendered(render_suffix(self.source, prompt, suffix, think=think))
+
+    def _rendered(self, text: str) -> Rendered:
+        return Rendered(text, bool(self.bos) and text.startswith(self.bos))
+
+
+def choose(
+    *,
+    template: str | None,
+    chat_template: str | None,
+    family: str = "",
+    bos: str = "",
+    eos: str = "",
+    prefer_go: bool | None = None,
+    renderer: str = "",
+    parser: str = "",
+) -> Renderer:
+    """The renderer of a model.
+
+    Args:
+        template: the Modelfile's TEMPLATE layer, Go's language.
+        chat_template: `tokenizer.chat_template` of the GGUF, Jinja.
+        bos, eos: the texts of these tokens, from the GGUF's header; empty where the model has none.
+        prefer_go: OLLAMA_GO_TEMPLATE: True always Go where there is one, False never, None as the module says.
+        renderer, parser: the builtin ones that the model's config names.
+    """
+    go = template is not None and _go_wins(template, chat_template, family, prefer_go, renderer, parser)
+    return Renderer("go", template, bos, eos) if go else Renderer("jinja", chat_template or None, bos, eos)
+
+
+def _go_wins(
+    template: str, chat_template: str | None, family: str, prefer_go: bool | None, renderer: str, parser: str
+) -> bool:
+    if renderer:
+        return not chat_template
+    if parser or (family in ("gptoss", "gpt-oss") and "<|start|>" in template and "<|end|>" in template):
+        return True
+    if prefer_go is not None:
+        return prefer_go
+    return not (chat_template and _jinja_preferred(template, chat_template))
+
+
+def _jinja_preferred(template: str, chat_template: str) -> bool:
+    go = {c for c in _go_capabilities(template) if c != "insert"}
+    jinja = set(_jinja_capabilities(chat_template))
+    go_returns, jinja_returns = bool(_TOOL_ROLE.search(template)), bool(_TOOL_ROLE.search(chat_template))
+    if jinja > go:
+        return jinja_returns or not go_returns
+    return jinja == go and "tools" in jinja and jinja_returns and not go_returns
+
+
+def _jinja_capabilities(chat_template: str) -> Iterable[str]:
+    if "tools" in chat_template or "tool_call" in chat_template:
+        yield "tools"
+    tagged = "<think>" in chat_template and "</think>" in chat_template
+    splits = _THINK_SPLIT.search(chat_template) and "reasoning_content" not in chat_template
+    if tagged or splits:
+        yield "thinking"
+
+
+def _go_capabilities(template: str) -> Iterable[str]:
+    from ollama_jupyter.prompt.gotemplate import parse, thinking_tags
+
+    try:
+        parsed = parse(template)
+    except TemplateError:
+        return
+    if "tools" in parsed.variables:
+        yield "tools"
+    if "suffix" in parsed.variables:
+        yield "insert"
+    if thinking_tags(parsed):
+        yield "thinking"
+
+
+def capabilities(
+    *,
+    template: str | None,
+    chat_template: str | None,
+    native: bool,
+    family: str = "",
+    configured: Iterable[str] = (),
+    pooling: bool = False,
+    vision: bool = False,
+    audio: bool = False,
+    projector: bool = False,
+    projector_audio: bool = False,
+) -> tuple[str, ...]:
+    """What the model can do, in the order of `/api/show`.
+
+    Args:
+        native: the GGUF's Jinja template renders (`choose(...).kind == "jinja"`); `/api/tags` passes False with no
+            chat_template, as Ollama's list does not look at Jinja.
+        configured: `capabilities` of the model's config.
+        pooling: the GGUF has `<arch>.pooling_type`, so it embeds and does not complete.
+        vision, audio: the GGUF has a block count of that tower; `projector`: a projector layer is there, with an audio
+            encoder where `projector_audio`.
+    """
+    found = list(configured)
+    if native and chat_template:
+        found += _jinja_capabilities(chat_template)
+    found.append("embedding" if pooling else "completion")
+    found += ["vision"] * (vision or projector) + ["audio"] * (audio or (projector and projector_audio))
+    if template is not None and not native:
+        found += _go_capabilities(template)
+    if family in ("gptoss", "gpt-oss"):
+        found.append("thinking")
+    return tuple(dict.fromkeys(found))

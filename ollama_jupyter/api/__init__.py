@@ -1,0 +1,1 @@
+"""The dialects: wire dictionaries to neutral values and back. Pure functions; they import the values only."""

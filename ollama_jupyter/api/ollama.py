@@ -1,0 +1,206 @@
+"""Ollama's requests: the bodies of `/api/*` to neutral requests.
+
+What a later version brings is refused by name, never passed over in silence. Reference: Ollama 0.33, `api/types.go`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ollama_jupyter.api.fields import Fields
+from ollama_jupyter.durations import parse_keep_alive
+from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
+from ollama_jupyter.messages import ChatRequest, CreateRequest, GenerateRequest, Message, ToolCall
+from ollama_jupyter.names import ModelName
+
+_THINK_LEVELS = ("high", "medium", "low", "max")
+_THINK_WORDS = '"high", "medium", "low", "max", true, or false'
+
+
+# ---- generate and chat ------------------------------------------------------------------------------------------
+
+
+def generate_request(body: dict[str, Any]) -> GenerateRequest:
+    """The body of `/api/generate`.
+
+    Raises:
+        BadRequest: for a wrong type, a value out of range, or `raw` beside `system`, `template` or `context`.
+        NotSupportedYet: for a field that a later version acts on.
+        ModelNotFound: for an empty model name, as Ollama answers it here.
+    """
+    fields = Fields(body)
+    refuse_later(fields, "suffix", "images")
+    common = _common(fields)
+    if not common["model"].strip():
+        raise ModelNotFound("")
+    request = GenerateRequest(
+        **common,
+        prompt=fields.text("prompt"),
+        system=fields.text("system") or None,
+        template=fields.text("template") or None,
+        context=_tokens(fields, "context"),
+        raw=fields.flag("raw", False),
+    )
+    if request.raw and (request.system or request.template or request.context):
+        raise BadRequest("raw mode does not support template, system, or context")
+    return request
+
+
+def chat_request(body: dict[str, Any]) -> ChatRequest:
+    """The body of `/api/chat`. Raises as `generate_request`, but an empty model name is a BadRequest."""
+    fields = Fields(body)
+    refuse_later(fields, "tools")
+    common = _common(fields)
+    messages = tuple(message(entry) for entry in fields.objects("messages"))
+    _require(common["model"])
+    return ChatRequest(**common, messages=messages)
+
+
+def _common(fields: Fields) -> dict[str, Any]:
+    """What generate and chat share."""
+    refuse_later(fields, "format")
+    _refuse_logprobs(fields)
+    return {
+        "model": fields.text("model"),
+        "stream": fields.flag("stream", True),
+        "keep_alive": _keep_alive(fields),
+        "options": fields.mapping("options"),
+        "truncate": fields.flag("truncate", True),
+        "shift": fields.flag("shift", True),
+        "think": _think(fields),
+        "debug_render_only": fields.flag("_debug_render_only", False),
+    }
+
+
+def refuse_later(fields: Fields, *names: str) -> None:
+    """Refuse fields of a later version. Empty values mean "off" and pass."""
+    for name in names:
+        if fields.get(name) not in (None, "", [], {}, False):
+            raise NotSupportedYet(fields.label(name))
+
+
+def _refuse_logprobs(fields: Fields) -> None:
+    top = fields.integer("top_logprobs") or 0
+    if not 0 <= top <= 20:
+        raise BadRequest("top_logprobs must be between 0 and 20")
+    if fields.flag("logprobs", False):
+        raise NotSupportedYet("logprobs")
+    if top:
+        raise NotSupportedYet("top_logprobs")
+
+
+def _think(fields: Fields) -> bool | None:
+    """None or False: neither level nor True is acted on yet, and other values are wrong."""
+    value = fields.get("think")
+    if value is True or value in _THINK_LEVELS:
+        raise NotSupportedYet("think")
+    if value is None or value is False or value == "":
+        return False if value is False else None
+    if isinstance(value, str):
+        raise BadRequest(f'invalid think value: "{value}" (must be {_THINK_WORDS})')
+    raise BadRequest(f"think must be a boolean or string ({_THINK_WORDS})")
+
+
+def _keep_alive(fields: Fields) -> float | None:
+    try:
+        return parse_keep_alive(fields.get("keep_alive"))
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(str(error)) from None
+
+
+def _tokens(fields: Fields, name: str) -> tuple[int, ...]:
+    values = fields.array(name)
+    if not all(type(value) is int and 0 <= value < 2**31 for value in values):
+        raise BadRequest(f'field "{name}" must be an array of token ids')
+    return tuple(values)
+
+
+def message(fields: Fields) -> Message:
+    """One message of a conversation. Any role is taken, in lower case; tool arguments must be an object."""
+    refuse_later(fields, "images")
+    return Message(
+        role=fields.text("role").lower(),
+        content=fields.text("content"),
+        thinking=fields.text("thinking"),
+        tool_calls=tuple(_tool_call(call) for call in fields.objects("tool_calls")),
+        tool_name=fields.text("tool_name"),
+        tool_call_id=fields.text("tool_call_id"),
+    )
+
+
+def _tool_call(fields: Fields) -> ToolCall:
+    function = Fields(fields.mapping("function"), f"{fields.label('function')}.")
+    return ToolCall(
+        name=function.text("name"),
+        arguments=function.mapping("arguments"),
+        id=fields.text("id"),
+        index=function.integer("index") or 0,
+    )
+
+
+# ---- models -----------------------------------------------------------------------------------------------------
+
+
+def _require(model: str) -> str:
+    if not model.strip():
+        raise BadRequest("model is required")
+    return model
+
+
+def _model(fields: Fields) -> str:
+    """The field `model`, or its older name `name`."""
+    return fields.text("model") or fields.text("name")
+
+
+def show_arguments(body: dict[str, Any]) -> dict[str, Any]:
+    """The body of `/api/show` as the arguments of `Library.show`."""
+    fields = Fields(body)
+    return {
+        "name": _require(_model(fields)),
+        "system": fields.text("system") or None,
+        "options": fields.mapping("options") or None,
+        "verbose": fields.flag("verbose", False),
+    }
+
+
+def create_request(body: dict[str, Any]) -> CreateRequest:
+    """The body of `/api/create`. `parameters` are not checked here: that is the library's part."""
+    fields = Fields(body)
+    refuse_later(fields, "quantize", "quantization", "draft_files", "draft_quantize", "remote_host", "info")
+    return CreateRequest(
+        model=_model(fields),
+        from_=fields.text("from"),
+        files=fields.text_mapping("files"),
+        adapters=fields.text_mapping("adapters"),
+        template=fields.text("template"),
+        system=fields.text("system"),
+        license=_licenses(fields),
+        parameters=fields.mapping("parameters"),
+        messages=tuple(message(entry) for entry in fields.objects("messages")),
+        renderer=fields.text("renderer"),
+        parser=fields.text("parser"),
+        requires=fields.text("requires"),
+        stream=fields.flag("stream", True),
+    )
+
+
+def _licenses(fields: Fields) -> tuple[str, ...]:
+    if isinstance(fields.get("license"), str):
+        return (fields.text("license"),) if fields.get("license") else ()
+    return fields.texts("license")
+
+
+def copy_arguments(body: dict[str, Any]) -> tuple[str, str]:
+    """Source and destination of `/api/copy`, both valid names."""
+    fields = Fields(body)
+    source, destination = fields.text("source"), fields.text("destination")
+    ModelName.parse(source, error=f'source "{source}" is invalid')
+    ModelName.parse(destination, error=f'destination "{destination}" is invalid')
+    return source, destination
+
+
+def delete_argument(body: dict[str, Any]) -> str:
+    """The model that `/api/delete` names: a valid name."""
+    name = _require(_model(Fields(body)))
+    ModelName.parse(name, error=f'name "{name}" is invalid')
+    return name

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
+from ollama_jupyter.durations import FOREVER
 from ollama_jupyter.engine.events import (
     Cancel,
     EngineParams,
@@ -42,17 +44,29 @@ class EngineHandle:
         self._stopped = ""
 
     @classmethod
-    async def load(cls, params: EngineParams) -> EngineHandle:
-        """Start the thread and wait until the model is in memory.
+    async def load(cls, params: EngineParams, stall_timeout: float = FOREVER) -> EngineHandle:
+        """Start the thread and wait until the model is in memory. If the wait is canceled, the load is given up.
 
         Raises:
-            ModelLoadError: with llama.cpp's or our reason.
+            ModelLoadError: with llama.cpp's or our reason, or nothing moved for `stall_timeout` seconds.
         """
         handle = cls(params)
         handle._runner.start()
-        ready = await handle._ready
+        try:
+            ready = await handle._wait_ready(stall_timeout)
+        except BaseException:
+            await asyncio.shield(handle.stop("the load was given up"))
+            raise
         handle.size, handle.size_vram = ready.size, ready.size_vram
         return handle
+
+    async def _wait_ready(self, stall_timeout: float) -> Ready:
+        while not self._ready.done():
+            stalled = time.monotonic() - self._runner.progressed_at
+            if stalled > stall_timeout:
+                raise ModelLoadError("timed out waiting for the model to load")
+            await asyncio.wait([self._ready], timeout=min(stall_timeout - stalled + 0.1, 60))
+        return self._ready.result()
 
     @property
     def vocab(self) -> Vocab:
@@ -110,7 +124,7 @@ class EngineHandle:
                 self._streams[event.id].put_nowait(event)
 
     def _settle(self, outcome: Ready | ModelLoadError) -> None:
-        if self._ready.done():  # the waiter has gone
+        if self._ready.done() or self._stopped:  # the waiter has gone
             return
         if isinstance(outcome, Ready):
             self._ready.set_result(outcome)

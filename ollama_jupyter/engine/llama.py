@@ -62,6 +62,11 @@ def library_version() -> str:
     return f"{llama_cpp.__version__} {C.llama_print_system_info().decode('utf-8', 'replace')}"
 
 
+def supports_offload() -> bool:
+    """Whether this build of llama.cpp can put layers on a GPU."""
+    return bool(C.llama_supports_gpu_offload())
+
+
 # ---- vocabulary -------------------------------------------------------------------------------------------------
 
 
@@ -166,13 +171,13 @@ class LlamaBackend:
             self.close()
             raise
         self.vocab = Vocab(self._model)
-        self.n_batch = params.num_batch
+        self.n_batch = int(C.llama_n_batch(self._context))  # llama.cpp may have cut it to the context
         self.n_seq_max = params.num_parallel
         self._memory = C.llama_get_memory(self._context)
         stateful = C.llama_model_is_recurrent(self._model) or C.llama_model_is_hybrid(self._model)
         self.can_copy = not stateful
         self.can_shift = bool(C.llama_memory_can_shift(self._memory)) if self._memory else False
-        self._batch = _BatchArrays(params.num_batch, params.num_parallel)
+        self._batch = _BatchArrays(self.n_batch, params.num_parallel)
         self._rows: dict[int, int] = {}  # span of the last batch -> index of its logits
 
     def _load(self, params: EngineParams, progress: Callable[[float], bool] | None) -> None:
@@ -232,11 +237,6 @@ class LlamaBackend:
     @property
     def trained_ctx(self) -> int:
         return int(C.llama_model_n_ctx_train(self._model))
-
-    @property
-    def offloads(self) -> bool:
-        """Whether this build of llama.cpp can put layers on a GPU."""
-        return bool(C.llama_supports_gpu_offload())
 
     def set_threads(self, count: int) -> None:
         C.llama_set_n_threads(self._context, count, count)

@@ -39,6 +39,7 @@ class Runner:
         self._abort: AbortFlag | None = None
         self._stopping: Stop | None = None
         self.vocab: Vocab | None = None
+        self.progressed_at = time.monotonic()
         self._thread = threading.Thread(target=self._main, name="ollama-engine", daemon=True)
 
     def start(self) -> None:
@@ -77,16 +78,21 @@ class Runner:
             backend.close()
 
     def _load(self) -> LlamaBackend:
-        from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend
+        from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend, supports_offload
 
         abort = AbortFlag()
-        backend = LlamaBackend(self._params, abort, progress=lambda _: self._stopping is None)
+        backend = LlamaBackend(self._params, abort, self._progressed)
         self.vocab = backend.vocab
         with self._wake:
             self._abort = abort
-        on_gpu = backend.size if backend.offloads and self._params.num_gpu != 0 else 0
+        on_gpu = backend.size if supports_offload() and self._params.num_gpu != 0 else 0
         self._outbox([Ready(backend.size, on_gpu)])
         return backend
+
+    def _progressed(self, _: float) -> bool:
+        """llama.cpp's progress while loading: proof of life, and the place to end it."""
+        self.progressed_at = time.monotonic()
+        return self._stopping is None
 
     def _serve(self, backend: LlamaBackend) -> None:
         scheduler = Scheduler(backend)

@@ -1,0 +1,212 @@
+"""Manifests: small JSON files, one for each model name, that say which blobs a model is made of."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ollama_jupyter.errors import InvalidDigest
+from ollama_jupyter.names import Digest, ModelName
+from ollama_jupyter.store import gojson
+from ollama_jupyter.store.files import write_atomically
+
+log = logging.getLogger("ollama_jupyter.store")
+
+MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+LAYER_TYPE = "application/vnd.ollama.image."
+MAX_BYTES = 4 << 20
+
+_DIGESTS = re.compile(rb"sha256:([0-9a-f]{64})")
+
+
+class CorruptManifest(ValueError):
+    """A manifest file that cannot be read; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A blob and what it is for. `from_` is the model, or the uploaded file, that it came from."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    from_: str = ""
+    name: str = ""
+
+    @property
+    def role(self) -> str:
+        """The last word of the media type: `model`, `template`, `params`..."""
+        return self.media_type.rpartition(LAYER_TYPE)[2]
+
+    @classmethod
+    def parse(cls, data: object) -> Layer:
+        if not isinstance(data, dict):
+            raise CorruptManifest("a layer is not an object")
+        kind, size = data.get("mediaType"), data.get("size")
+        if not isinstance(kind, str) or isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise CorruptManifest("a layer has no media type or no size")
+        try:
+            digest = Digest.parse(str(data.get("digest")))
+        except InvalidDigest:
+            raise CorruptManifest("a layer has no valid digest") from None
+        return cls(kind, digest, size, str(data.get("from") or ""), str(data.get("name") or ""))
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        return data | {key: text for key, text in (("from", self.from_), ("name", self.name)) if text}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model is made of. `raw` are the file's bytes, `modified_at` its time of change (0 if it has no file)."""
+
+    config: Layer
+    layers: tuple[Layer, ...]
+    raw: bytes
+    modified_at: float = 0.0
+
+    @classmethod
+    def build(cls, config: Layer, layers: tuple[Layer, ...]) -> Manifest:
+        """A new manifest, its bytes as Ollama's create writes them."""
+        data = {
+            "schemaVersion": 2,
+            "mediaType": MEDIA_TYPE,
+            "config": config.to_json(),
+            "layers": [layer.to_json() for layer in layers],
+        }
+        return cls(config, layers, gojson.encode(data))
+
+    @classmethod
+    def parse(cls, raw: bytes, modified_at: float = 0.0) -> Manifest:
+        """Read a manifest's bytes.
+
+        Raises:
+            CorruptManifest: if they are not a manifest.
+        """
+        try:
+            data = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise CorruptManifest("not JSON") from None
+        if not isinstance(data, Mapping) or not isinstance(data.get("layers"), list):
+            raise CorruptManifest("no list of layers")
+        layers = tuple(map(Layer.parse, data["layers"]))
+        return cls(Layer.parse(data.get("config")), layers, raw, modified_at)
+
+    @cached_property
+    def digest(self) -> str:
+        """The model's digest: sha256 of the manifest file, as bare hex."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers and the config."""
+        return self.config.size + sum(layer.size for layer in self.layers)
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        return frozenset((self.config.digest, *(layer.digest for layer in self.layers)))
+
+    def by_role(self, *roles: str) -> list[Layer]:
+        return [layer for layer in self.layers if layer.role in roles]
+
+
+class Manifests:
+    """The folder `manifests/` below the models folder; it is made on the first write."""
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
+        self._root = models / "manifests"
+
+    def get(self, name: ModelName) -> Manifest | None:
+        """The manifest of exactly this spelling (see `canonical`), or None where there is none.
+
+        Raises:
+            CorruptManifest: if the file is there and cannot be read.
+        """
+        path = name.manifest_path(self._models)
+        try:
+            return self._load(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def _load(self, path: Path) -> Manifest:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise CorruptManifest(f"larger than {MAX_BYTES} bytes")
+        return Manifest.parse(raw, path.stat().st_mtime)
+
+    def put(self, name: ModelName, manifest: Manifest) -> None:
+        """Publish `manifest` under exactly this spelling of the name, replacing what was there."""
+        path = name.manifest_path(self._models)
+        try:
+            write_atomically(manifest.raw, path, folder=self._models / "partial")
+        except FileNotFoundError:  # another process pruned the empty folder between its making and the rename
+            write_atomically(manifest.raw, path, folder=self._models / "partial")
+
+    def delete(self, name: ModelName) -> None:
+        """Remove the manifest and the folders that it leaves empty."""
+        path = name.manifest_path(self._models)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first folder that is not empty ends it
+            for folder in list(path.parents)[:3]:
+                folder.rmdir()
+
+    def names(self) -> list[ModelName]:
+        """Every name that has a manifest file, corrupt or not; strangers' files are left out."""
+        found = (ModelName.from_manifest_path(self._models, path) for path in self._files())
+        return sorted((name for name in found if name), key=lambda name: name.parts)
+
+    def _files(self) -> list[Path]:
+        return [path for path in self._root.glob("*/*/*/*") if path.is_file()]
+
+    def list(self) -> list[tuple[ModelName, Manifest]]:
+        """Every manifest that can be read. The others are skipped, with a line in the log."""
+        found = []
+        for name in self.names():
+            try:
+                manifest = self.get(name)
+            except (CorruptManifest, OSError) as error:
+                log.warning("skipping the manifest of %s: %s", name, error)
+                continue
+            if manifest:
+                found.append((name, manifest))
+        return found
+
+    def canonical(self, name: ModelName) -> ModelName:
+        """The stored spelling of `name`, which is compared without regard to case.
+
+        A manifest that matches as a whole wins. Else each part takes the spelling that any manifest gives it, so that
+        a new tag of a stored model lands in the same folder.
+        """
+        stored = self.names()
+        if name in stored:
+            return name
+        whole = next((other for other in stored if name.same_as(other)), None)
+        if whole:
+            return whole
+        parts = [_respell(part, {other.parts[i] for other in stored}) for i, part in enumerate(name.parts)]
+        return ModelName(*parts)
+
+    def referenced(self) -> set[Digest]:
+        """Every digest that some manifest names. Of a manifest that cannot be read, every digest in its text counts."""
+        digests: set[Digest] = set()
+        for path in self._files():
+            with contextlib.suppress(OSError):
+                digests.update(Digest(match.decode()) for match in _DIGESTS.findall(path.read_bytes()))
+        return digests
+
+
+def _respell(part: str, spellings: set[str]) -> str:
+    if part in spellings:
+        return part
+    return next((other for other in sorted(spellings) if other.lower() == part.lower()), part)

@@ -1,0 +1,180 @@
+"""A JupyterLab of its own, with an empty home, and a browser page on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "browser-test"
+# Not "/": what works only at the root breaks on every hub.
+BASE_URL = "/user/ada/"
+CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+THEME_SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension:themes"
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab."""
+
+    url: str
+
+    def api(self, path: str, body: object = None, method: str | None = None) -> Any:
+        """The JSON that the server answers to a request with the token; POST where there is a body."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
+        with urlopen(Request(self.url + path, data=data, headers=headers, method=method), timeout=120) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def use_theme(self, theme: str) -> None:
+        self.api(THEME_SETTINGS, {"raw": json.dumps({"theme": theme})}, method="PUT")
+
+
+@dataclass
+class Tab:
+    """A browser page on a Lab, and what it complained about."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def run_command(self, label: str) -> None:
+        """Run a command by keyboard, through the command palette."""
+        self.page.keyboard.press("Control+Shift+C")
+        search = self.page.locator("#modal-command-palette input")
+        search.fill(label)
+        self.page.locator(".lm-CommandPalette-item.lm-mod-active", has_text=label).wait_for()
+        search.press("Enter")
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab with the front end and the server extension, as a wheel installs them."""
+    yield from _serve(tmp_path_factory.mktemp("lab"), enabled=True)
+
+
+@pytest.fixture(scope="session")
+def lab_without_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab with the front end, whose server extension was disabled."""
+    yield from _serve(tmp_path_factory.mktemp("bare"), enabled=False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[Callable[[Lab], Tab]]:
+    """Opens a Lab in a fresh browser profile and waits until it has started."""
+    contexts = []
+
+    def open_(lab: Lab) -> Tab:
+        context = browser.new_context(viewport={"width": 1200, "height": 800}, locale="en-US")
+        contexts.append(context)
+        tab = Tab(context.new_page())
+        tab.watch()
+        tab.page.goto(f"{lab.url}lab?token={TOKEN}&reset")
+        tab.page.locator(".jp-Launcher").wait_for(timeout=60_000)
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+def _serve(folder: Path, *, enabled: bool) -> Iterator[Lab]:
+    _install(folder, enabled=enabled)
+    port = _free_port()
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
+        *("--ServerApp.port_retries=0", f"--ServerApp.base_url={BASE_URL}", f"--IdentityProvider.token={TOKEN}"),
+        *(f"--ServerApp.root_dir={folder / 'work'}", "--LabApp.news_url=", "--LabApp.collaborative=False"),
+    ]
+    process = subprocess.Popen(command, env=_environment(folder), stderr=subprocess.PIPE, text=True, cwd=folder)
+    assert process.stderr is not None
+    try:
+        log = _read_until(process.stderr, "is running at")
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        assert process.poll() is None, log
+        yield Lab(f"http://127.0.0.1:{port}{BASE_URL}")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        drain.join()
+        process.stderr.close()
+
+
+def _install(folder: Path, *, enabled: bool) -> None:
+    """What the wheel's shared data puts into a prefix, here into `folder`."""
+    target = folder / "share" / "labextensions" / "ollama-jupyter"
+    shutil.copytree(ROOT / "ollama_jupyter" / "labextension", target)
+    shutil.copy(ROOT / "labextension" / "install.json", target)
+    config = folder / "etc" / "jupyter_server_config.d"
+    config.mkdir(parents=True)
+    extensions = {"ollama_jupyter": enabled}
+    (config / "ollama_jupyter.json").write_text(json.dumps({"ServerApp": {"jpserver_extensions": extensions}}))
+    for name in ("home", "work"):
+        (folder / name).mkdir()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    ours = ("JUPYTER", "JPY_", "OLLAMA_", "XDG_", "IPYTHON")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **inherited,
+        "HOME": str(folder / "home"),
+        "JUPYTER_CONFIG_PATH": str(folder / "etc"),
+        "JUPYTER_PATH": str(folder / "share"),
+        "OLLAMA_MODELS": str(folder / "models"),
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _read_until(lines: Any, text: str) -> str:
+    """The lines up to the first that holds `text`, or all of them if the stream ends before."""
+    seen: list[str] = []
+    for line in lines:
+        seen.append(line)
+        if text in line:
+            break
+    return "".join(seen)

@@ -7,46 +7,40 @@ The compute part is a rough upper bound of its graph buffers: logits and the wid
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil
+
+from ollama_jupyter.gguf import GGUFHeader
+from ollama_jupyter.gguf.values import Array
 
 ELEMENT_BYTES = {"": 2.0, "f16": 2.0, "bf16": 2.0, "f32": 4.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 RESERVE = 256 * 2**20
 """Bytes that are left to the rest of the process."""
 
 
-def kv_bytes(metadata: Mapping[str, Any], cells: int, cache_type: str = "") -> int:
-    """Bytes of a KV cache of `cells` tokens for the model whose GGUF metadata is given."""
-    arch = metadata.get("general.architecture", "")
-
-    def read(key: str, default: Any) -> Any:
-        return metadata.get(f"{arch}.{key}", default)
-
-    layers = int(read("block_count", 0))
-    heads = read("attention.head_count", 1)
-    kv_heads = read("attention.head_count_kv", heads)
-    total_kv_heads: int = sum(kv_heads) if isinstance(kv_heads, (list, tuple)) else int(kv_heads) * layers
-    query_heads = max(heads) if isinstance(heads, (list, tuple)) else int(heads)
-    head_size = int(read("embedding_length", 0)) / max(query_heads, 1)
-    width: float = read("attention.key_length", head_size) + read("attention.value_length", head_size)
-    return math.ceil(total_kv_heads * width * cells * ELEMENT_BYTES.get(cache_type, 2.0))
+def kv_bytes(header: GGUFHeader, cells: int, cache_type: str = "") -> int:
+    """Bytes of a KV cache of `cells` tokens for the model with this header."""
+    head_size = header.embedding_length / max(header.head_count, 1)
+    width: float = header.get("attention.key_length", head_size) + header.get("attention.value_length", head_size)
+    per_layer = header.get("attention.head_count_kv")
+    if isinstance(per_layer, Array) and per_layer.items is not None:
+        heads = int(sum(per_layer.items))
+    else:
+        heads = header.head_count_kv * header.block_count
+    return math.ceil(float(heads * width * cells) * ELEMENT_BYTES.get(cache_type, 2.0))
 
 
-def compute_bytes(metadata: Mapping[str, Any], vocab: int, batch: int) -> int:
+def compute_bytes(header: GGUFHeader, batch: int) -> int:
     """Rough bytes of the compute buffers for batches of `batch` tokens."""
-    arch = metadata.get("general.architecture", "")
-    width = int(metadata.get(f"{arch}.embedding_length", 0))
-    feed_forward = metadata.get(f"{arch}.feed_forward_length", 4 * width)
-    widest = max(feed_forward) if isinstance(feed_forward, (list, tuple)) else int(feed_forward)
-    return 4 * batch * (4 * width + 2 * widest) + 4 * vocab * 64
+    width = header.embedding_length
+    feed_forward = header.integer("feed_forward_length") or 4 * width
+    return 4 * batch * (4 * width + 2 * feed_forward) + 4 * header.vocabulary_size * 64
 
 
-def estimate(metadata: Mapping[str, Any], weights: int, vocab: int, cells: int, batch: int, cache_type: str) -> int:
-    """Bytes that loading will take in all. `weights` is the size of the model file."""
-    return weights + kv_bytes(metadata, cells, cache_type) + compute_bytes(metadata, vocab, batch)
+def estimate(header: GGUFHeader, cells: int, batch: int, cache_type: str) -> int:
+    """Bytes that loading will take in all: the whole file, the KV cache, and the compute buffers."""
+    return header.file_size + kv_bytes(header, cells, cache_type) + compute_bytes(header, batch)
 
 
 def available_bytes() -> int:

@@ -96,7 +96,7 @@ def help_text() -> str:
             f"  {'%ollama'.ljust(width + 8)}  how things stand",
             *rows,
             "",
-            "A cell that starts with %%ollama asks the model; `%%ollama -h` shows its options.",
+            "A cell that starts with %%ollama asks the model; `%%ollama?` tells its options.",
         ]
     )
 
@@ -109,7 +109,7 @@ def prompt_parser() -> Parser:
     )
     add: Callable[..., argparse.Action] = parser.add_argument
     add("model", nargs="?", default="", help="which model answers; else the one of `%%ollama use`, else the default")
-    add("-o", "--output", metavar="NAME", type=_identifier, default="", help="put the result into this variable too")
+    add("-o", "--output", metavar="NAME", type=_identifier, help="put the result into this variable too")
     add("-s", "--system", metavar="SYSTEM", help="system prompt, from here on in this conversation")
     add("-t", "--temperature", metavar="T", type=float, help="0 is the same answer each time, higher is freer")
     add("-n", "--tokens", metavar="TOKENS", type=int, help="at most this many tokens")

@@ -45,7 +45,9 @@ class Completer:
 
         def found(completions: list[SimpleCompletion], word: str | None = None) -> SimpleMatcherResult:
             result: Any = {"completions": completions}
-            return result if word is None else {**result, "suppress": True, "matched_fragment": word}
+            if word is not None:
+                result |= {"suppress": True, "matched_fragment": word}
+            return result  # type: ignore[no-any-return]
 
         line = context.line_with_cursor[: context.cursor_position]
         asked = _LINE.match(line)

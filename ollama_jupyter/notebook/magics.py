@@ -43,13 +43,6 @@ class OllamaMagics:
 
     @no_var_expand
     def cell(self, line: str, cell: str) -> None:
-        """Ask a model what the cell says; the answer streams below it, and is in `_` and in NAME afterwards.
-
-            %%ollama [MODEL] [-o NAME] [-s SYSTEM] [-t TEMPERATURE] [-n TOKENS] [--seed N]
-
-        The text is sent as it stands: braces and dollar signs mean nothing here. Cells continue one conversation
-        until `%ollama reset`. Kernel > Interrupt stops the answer, here and on the server.
-        """
         try:
             asked = grammar.parse_prompt(line)
         except grammar.HelpShown:
@@ -77,7 +70,7 @@ class OllamaMagics:
             conversation.keep(prompt, result.text, asked.system, result.stats)
         return result
 
-    def _leave(self, result: Result, name: str) -> None:
+    def _leave(self, result: Result, name: str | None) -> None:
         """Put the result where the value of a cell goes, and into `name`. Returning it would show it a second time."""
         self.shell.displayhook.update_user_ns(result)
         self.shell.displayhook.fill_exec_result(result)
@@ -88,6 +81,14 @@ class OllamaMagics:
 OllamaMagics.line.__doc__ = f"""Control the local models.
 
 {grammar.help_text()}
+"""
+
+OllamaMagics.cell.__doc__ = f"""Ask a model what the cell says; its answer streams below.
+
+The result is in `_` afterwards, and in NAME. The text is sent as it stands: braces and dollar signs mean nothing here.
+Cells continue one conversation until `%ollama reset`. Kernel > Interrupt stops the answer, here and on the server.
+
+{grammar.prompt_parser().format_help()}
 """
 
 

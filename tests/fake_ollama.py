@@ -1,0 +1,138 @@
+"""A fake Ollama server for the tests of what the notebook room does with a server's answers.
+
+It says what a test told it to say. The real engine is used in test_end_to_end.py.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def chunk(text: str, **more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": False} | more
+
+
+def final(**more: Any) -> dict[str, Any]:
+    times = {"total_duration": 2_000_000_000, "load_duration": 5_000_000, "eval_duration": 500_000_000}
+    return chunk("", done=True, done_reason="stop", prompt_eval_count=7, eval_count=20, **times) | more
+
+
+class FakeOllama:
+    """`host` is what OLLAMA_HOST would be, key and all. Change `models` and `script` to say what it answers."""
+
+    def __init__(self) -> None:
+        self.models = ["smollm2:135m"]
+        self.loaded: list[str] = []
+        self.script: list[dict[str, Any]] | None = []  # None streams for ever
+        self.requests: list[tuple[str, str, Any]] = []
+        self.closed_at: float | None = None
+        self.closed = threading.Event()
+        self.stopping = threading.Event()
+        self._http = _Server(self)
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        self.host = f"http://127.0.0.1:{self._http.server_port}/k/{KEY}"
+
+    def says(self, *texts: str, **ending: Any) -> None:
+        self.script = [chunk(text) for text in texts] + [final(**ending)]
+
+    def bodies(self, path: str) -> list[Any]:
+        return [body for _, asked, body in self.requests if asked == path]
+
+    def close(self) -> None:
+        self.stopping.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, fake: FakeOllama) -> None:
+        self.fake = fake
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that hangs up is what some tests are about
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"null"))
+
+    do_DELETE = do_POST
+
+    def _answer(self, body: Any) -> None:
+        fake, path = self.server.fake, self.path.removeprefix(f"/k/{KEY}")
+        if path == self.path:
+            return self._json({"error": "no key"}, 403)
+        fake.requests.append((self.command, path, body))
+        if path == "/api/version":
+            return self._json({"version": "0.33.0"})
+        if path == "/api/tags":
+            return self._json({"models": [self._model(name) for name in fake.models]})
+        if path == "/api/ps":
+            return self._json({"models": [self._model(name, context_length=4096) for name in fake.loaded]})
+        name = body.get("model") or body.get("source")
+        if name not in fake.models:
+            return self._json({"error": f"model '{name}' not found"}, 404)
+        return self._model_route(path, name)
+
+    def _model_route(self, path: str, name: str) -> None:
+        fake = self.server.fake
+        if path == "/api/chat":
+            return self._stream(fake.script if fake.script is not None else _endless(fake))
+        if path == "/api/show":
+            details = {"parameter_size": "134.52M", "quantization_level": "Q4_1", "family": "llama"}
+            info = {"general.architecture": "llama", "llama.context_length": 8192}
+            return self._json({"details": details, "model_info": info, "capabilities": ["completion"]})
+        if path == "/api/generate":
+            return self._json({"model": name, "created_at": "2026-01-01T00:00:00Z", "response": "", "done": True})
+        if path == "/api/delete":
+            fake.models.remove(name)
+        return self._json(None)
+
+    def _model(self, name: str, **more: Any) -> dict[str, Any]:
+        at = {"modified_at": "2026-01-01T00:00:00Z", "expires_at": "2318-01-01T00:00:00Z"}
+        return {"name": name, "model": name, "digest": "ab" * 32, "size": 98_000_000} | at | more
+
+    def _json(self, value: Any, status: int = 200) -> None:
+        data = b"" if value is None else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _stream(self, chunks: Iterable[dict[str, Any]]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.end_headers()
+        try:
+            for value in chunks:
+                self.wfile.write(json.dumps(value).encode() + b"\n")
+                self.wfile.flush()
+        except OSError:
+            self.server.fake.closed_at = time.monotonic()
+            self.server.fake.closed.set()
+
+
+def _endless(fake: FakeOllama) -> Iterable[dict[str, Any]]:
+    number = 0
+    while not fake.stopping.wait(0.01):
+        number += 1
+        yield chunk(f"{number} ")

@@ -254,7 +254,7 @@ class Executor:
         try:
             return function.call(self.budget, *values)
         except FunctionError as error:
-            raise self.error(node, f"error calling {node.name}: {error}")
+            raise self.error(node, f"error calling {node.name}: {error}") from None
 
     def check_count(self, node: Identifier, given: int, count: int) -> None:
         function = FUNCTIONS[node.name]

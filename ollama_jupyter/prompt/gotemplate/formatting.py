@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ollama_jupyter.prompt.gotemplate.lexer import quote
@@ -90,7 +90,7 @@ def _formatted(value: Any, verb: str, flags: str, precision: int | None, budget:
         return type_name(value)
     if value is None:
         return "<nil>" if verb == "v" else f"%!{verb}(<nil>)"
-    by_kind = {"string": _string, "int": _int, "float": _float}.get(kind(value))
+    by_kind = _BY_KIND.get(kind(value))
     text = by_kind(value, verb, flags, precision) if by_kind else _other(value, verb, budget)
     if text is None:
         return f"%!{verb}({type_name(value)}={text_of(value, budget)})"
@@ -129,6 +129,13 @@ def _float(value: float, verb: str, flags: str, precision: int | None) -> str | 
     if verb in "eEfFgGv":
         return sign + format(abs(value), f".{6 if precision is None else precision}{verb.replace('v', 'g')}")
     return None
+
+
+_BY_KIND: dict[str, Callable[[Any, str, str, int | None], str | None]] = {
+    "string": _string,
+    "int": _int,
+    "float": _float,
+}
 
 
 def _sign(negative: bool, flags: str) -> str:

@@ -163,7 +163,8 @@ class _Parser:
             if token.value in ("template", "block"):
                 return self.invoke(token)
             if token.value == "define" and top:
-                return self.define()
+                self.define()
+                return None
         self.back(token)
         start = self.peek_word()
         return Action(start.pos, self.pipeline("command", "}}"))
@@ -347,13 +348,13 @@ class _Parser:
         try:
             return unquote(token.value)
         except ValueError:
-            raise self.error("invalid syntax")
+            raise self.error("invalid syntax") from None
 
     def constant(self, token: Token) -> int | float:
         try:
             return unquote_char(token.value) if token.kind == "char" else number(token.value)
         except ValueError as error:
-            raise self.error(str(error))
+            raise self.error(str(error)) from None
 
 
 def _is_blank(body: list[Statement]) -> bool:

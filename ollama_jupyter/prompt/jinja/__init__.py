@@ -7,7 +7,7 @@ interpreted by us: every loop, string and list is paid for before it is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -56,7 +56,11 @@ def _functions(run: Interpreter) -> dict[str, Any]:
     def raise_exception(message: Any = "") -> None:
         raise TemplateError(str(message))
 
-    functions = {"range": range_, "strftime_now": strftime_now, "raise_exception": raise_exception}
+    functions: dict[str, Callable[..., Any]] = {
+        "range": range_,
+        "strftime_now": strftime_now,
+        "raise_exception": raise_exception,
+    }
     functions["namespace"] = lambda *args, **kwargs: Namespace({**(args[0] if args else {}), **kwargs})
     functions["dict"] = lambda *args, **kwargs: {**(args[0] if args else {}), **kwargs}
     return {name: Function(name, call) for name, call in functions.items()}
@@ -95,7 +99,7 @@ def render_chat(
 
 def _continued(source: str, names: dict[str, Any], turns: list[dict[str, Any]]) -> str:
     """The prompt up to the end of the last turn's content, without what the template puts after it."""
-    content = turns[-1]["content"]
+    content: str = turns[-1]["content"]
     if content.strip():
         marked = [*turns[:-1], {**turns[-1], "content": content + _CONTINUE}]
         rendered = render(source, {**names, "messages": marked, "add_generation_prompt": False})

@@ -1,4 +1,4 @@
-"""Filters: jinja2's usual ones, and `tojson` as Hugging Face defines it. Each gets the evaluator and the value first."""
+"""Filters: jinja2's usual ones, and Hugging Face's `tojson`. Each gets the evaluator and the value first."""
 
 from __future__ import annotations
 

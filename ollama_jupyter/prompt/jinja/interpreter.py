@@ -44,7 +44,8 @@ class Interpreter(Evaluator):
         return "".join(self.out)
 
     def write(self, piece: str) -> None:
-        (self.budget.characters if self.capturing else self.budget.output)(len(piece))
+        pay = self.budget.characters if self.capturing else self.budget.output
+        pay(len(piece))
         self.out.append(piece)
 
     def captured(self, body: Sequence[nodes.Node], scope: Scope) -> str:

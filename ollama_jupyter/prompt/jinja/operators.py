@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ollama_jupyter.errors import TemplateError
-from ollama_jupyter.prompt.jinja.values import Undefined, bounded, is_number, measure, text
+from ollama_jupyter.prompt.jinja.values import Undefined, bounded, measure, text
 from ollama_jupyter.prompt.limits import Budget
 
 _NUMERIC: dict[str, Callable[[Any, Any], Any]] = {

@@ -24,7 +24,7 @@ class _Generation(Extension):
         return nodes.With([], [], body, lineno=line)
 
 
-_PARSER = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])  # noqa: S701
+_PARSER = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
 
 
 @lru_cache(maxsize=128)

@@ -23,6 +23,8 @@ export class StatusBody extends Widget {
   constructor(client: OllamaClient, trans: TranslationBundle) {
     super();
     this.addClass('jp-OllamaStatus-body');
+    // A long list of models is scrolled by keyboard too.
+    this.node.tabIndex = 0;
     // Screen readers are told when the answer replaces the waiting text.
     this.node.setAttribute('aria-live', 'polite');
     this.node.append(waitingView(trans));

@@ -24,10 +24,15 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "browser-test"
 # Not "/": what works only at the root breaks on every hub.
 BASE_URL = "/user/ada/"
-CHROMIUM_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 THEME_SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension:themes"
 
 
@@ -68,9 +73,10 @@ class Tab:
         """Run a command by keyboard, through the command palette."""
         self.page.keyboard.press("Control+Shift+C")
         search = self.page.locator("#modal-command-palette input")
-        search.fill(label)
+        search.wait_for()
+        self.page.keyboard.type(label)
         self.page.locator(".lm-CommandPalette-item.lm-mod-active", has_text=label).wait_for()
-        search.press("Enter")
+        self.page.keyboard.press("Enter")
 
 
 @pytest.fixture(scope="session")
@@ -96,17 +102,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_tab(browser: Browser) -> Iterator[Callable[[Lab], Tab]]:
-    """Opens a Lab in a fresh browser profile and waits until it has started."""
+def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
+    """Opens a Lab, or another front end of its server, in a fresh browser profile and waits until it has started."""
     contexts = []
 
-    def open_(lab: Lab) -> Tab:
+    def open_(lab: Lab, app: str = "lab") -> Tab:
         context = browser.new_context(viewport={"width": 1200, "height": 800}, locale="en-US")
         contexts.append(context)
         tab = Tab(context.new_page())
         tab.watch()
-        tab.page.goto(f"{lab.url}lab?token={TOKEN}&reset")
-        tab.page.locator(".jp-Launcher").wait_for(timeout=60_000)
+        tab.page.goto(f"{lab.url}{app}?token={TOKEN}")
+        tab.page.locator(".jp-DirListing").wait_for(timeout=60_000)
         return tab
 
     yield open_

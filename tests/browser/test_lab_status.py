@@ -1,4 +1,4 @@
-"""The palette command `Ollama: Show Server Status` in a real JupyterLab, by keyboard."""
+"""The palette command `Ollama: Show Server Status` in a real JupyterLab and Notebook 7, by keyboard."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def cells(tab: Tab, table: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_shows_version_and_models(
-    lab: Lab, open_tab: Callable[[Lab], Tab], theme: str, tmp_path: Path
-) -> None:
+def test_shows_version_and_models(lab: Lab, open_tab: Callable[..., Tab], theme: str, tmp_path: Path) -> None:
     lab.api("ollama/api/generate", {"model": MODEL, "stream": False, "keep_alive": "30m"})
     lab.use_theme(theme)
     tab = open_tab(lab)
@@ -66,8 +64,16 @@ def test_shows_version_and_models(
     assert [error for error in tab.errors if "ollama" in error.lower()] == []
 
 
+def test_works_in_notebook_7(lab: Lab, open_tab: Callable[..., Tab]) -> None:
+    tab = open_tab(lab, "tree")
+    tab.run_command(COMMAND)
+    dialog = tab.page.locator(".jp-Dialog-content")
+    dialog.locator("section", has_text="Installed models").wait_for()
+    assert [error for error in tab.errors if "ollama" in error.lower()] == []
+
+
 def test_says_how_to_enable_a_missing_server_extension(
-    lab_without_server: Lab, open_tab: Callable[[Lab], Tab], tmp_path: Path
+    lab_without_server: Lab, open_tab: Callable[..., Tab], tmp_path: Path
 ) -> None:
     tab = open_tab(lab_without_server)
     tab.run_command(COMMAND)

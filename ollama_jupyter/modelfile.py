@@ -19,12 +19,14 @@ from ollama_jupyter.messages import OPTIONS, Message
 log = logging.getLogger("ollama_jupyter")
 
 _INSTRUCTIONS = (
-    "from license template system adapter draft renderer parser parameter message requires"
-).split()  # fmt: skip
+    "from", "license", "template", "system", "adapter", "draft", "renderer", "parser", "parameter", "message",
+    "requires",
+)  # fmt: skip
 _ROLES = ("system", "user", "assistant")
-_DEPRECATED = frozenset(
-    "penalize_newline low_vram f16_kv logits_all vocab_only use_mlock mirostat mirostat_tau mirostat_eta".split()
-)
+_DEPRECATED = (
+    "penalize_newline", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mlock", "mirostat", "mirostat_tau",
+    "mirostat_eta",
+)  # fmt: skip
 _BAD_COMMAND = (
     'command must be one of "from", "license", "template", "system", "adapter", "draft", "renderer", "parser", '
     '"parameter", "message", or "requires"'

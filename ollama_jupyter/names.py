@@ -6,6 +6,7 @@ A name is `[scheme://][host/][namespace/]model[:tag]`, ASCII only. It is split f
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ class ModelName:
         return [p.lower() for p in self.parts] == [p.lower() for p in other.parts]
 
     def manifest_path(self, models: Path) -> Path:
-        """Where this name's manifest lies below the models folder. Safe by the grammar: no part has a `/` or is `..`."""
+        """Where this name's manifest lies below the models folder. Safe: no part has a `/` or is `..`, by the grammar."""
         return models.joinpath("manifests", *self.parts)
 
     @classmethod
@@ -115,6 +116,11 @@ class Digest:
         if match is None:
             raise InvalidDigest("invalid digest format")
         return cls(match.group(1).lower())
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        """The digest of these bytes."""
+        return cls(hashlib.sha256(data).hexdigest())
 
     @classmethod
     def from_blob_path(cls, path: Path) -> Digest | None:

@@ -87,7 +87,7 @@ class Blobs:
         return BlobWriter(self._models, expected)
 
     def put_bytes(self, data: bytes) -> Digest:
-        digest = Digest(hashlib.sha256(data).hexdigest())
+        digest = Digest.of(data)
         if not self.has(digest):
             with self.writer(digest) as writer:
                 writer.write(data)

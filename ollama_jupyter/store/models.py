@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -176,7 +176,7 @@ class Store:
             config=config,
             template=template[-1] if template else None,
             system="".join(self._texts(manifest, "system")[-1:]),
-            params=self.params(manifest),
+            params=self.params(manifest.layers),
             messages=self._messages(manifest),
             licenses=tuple(self._texts(manifest, "license")),
             adapters=tuple(self.blobs.path(layer.digest) for layer in manifest.by_role("adapter")),
@@ -199,6 +199,18 @@ class Store:
             self._headers.put(digest, header)
         return header
 
+    def header_of(self, path: Path) -> GGUFHeader:
+        """The header of a blob that a Model names by its path."""
+        digest = Digest.from_blob_path(path)
+        return self.header(digest) if digest else read_header(path)
+
+    def text(self, layer: Layer) -> str | None:
+        """A text layer, or None if it cannot be read."""
+        try:
+            return self._small(layer).decode("utf-8", "replace")
+        except (OSError, ValueError):
+            return None
+
     def config(self, manifest: Manifest) -> dict[str, Any]:
         """The config layer, or an empty one if it cannot be read."""
         try:
@@ -207,17 +219,21 @@ class Store:
             return {}
         return config if isinstance(config, dict) else {}
 
-    def params(self, manifest: Manifest) -> dict[str, Any]:
-        """The params layers, later ones over earlier ones."""
+    def params(self, layers: Iterable[Layer]) -> dict[str, Any]:
+        """What the params layers among `layers` say, later ones over earlier ones."""
         merged: dict[str, Any] = {}
-        for layer in manifest.by_role("params"):
-            merged.update(json.loads(self._small(layer)) or {})
+        for layer in layers:
+            if layer.role == "params":
+                merged.update(json.loads(self._small(layer)) or {})
         return merged
 
     def _messages(self, manifest: Manifest) -> tuple[Message, ...]:
         layers = manifest.by_role("messages")
         data = json.loads(self._small(layers[-1])) if layers else []
-        return tuple(Message(str(m.get("role", "")).lower(), str(m.get("content") or "")) for m in data or ())
+        return tuple(
+            Message(str(m.get("role", "")).lower(), str(m.get("content") or ""), str(m.get("thinking") or ""))
+            for m in data or ()
+        )
 
     def _texts(self, manifest: Manifest, *roles: str) -> list[str]:
         return [self._small(layer).decode("utf-8", "replace") for layer in manifest.by_role(*roles)]

@@ -1,0 +1,61 @@
+"""File work off the event loop: one call in a thread, or a stream of progress from one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from ollama_jupyter.errors import Canceled, OllamaJupyterError
+from ollama_jupyter.messages import Progress
+
+log = logging.getLogger("ollama_jupyter.library")
+
+T = TypeVar("T")
+Report = Callable[[Progress], None]
+Work = Callable[[Report], None]
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """The result of `work`, run in a thread. An OSError becomes an error that names no path."""
+    return await asyncio.to_thread(_guarded, work)
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except OSError as error:
+        log.exception("the model store failed")
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise OllamaJupyterError(f"the model store failed: {reason}") from None
+
+
+async def stream(work: Work) -> AsyncIterator[Progress]:
+    """What `work` reports, as it happens. Whoever stops listening ends the work at its next report."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Progress | None] = asyncio.Queue()
+    deserted = False
+
+    def report(progress: Progress) -> None:
+        if deserted:
+            raise Canceled
+        loop.call_soon_threadsafe(queue.put_nowait, progress)
+
+    task = asyncio.ensure_future(in_thread(lambda: work(report)))
+    task.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (progress := await queue.get()) is not None:
+            yield progress
+        await task
+    finally:
+        deserted = True
+        if not task.done():
+            task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Future[None]) -> None:
+    """Take the outcome of work that nobody waits for any more, so that it is not reported as lost."""
+    if not task.cancelled() and task.exception():
+        log.debug("abandoned work ended: %s", task.exception())

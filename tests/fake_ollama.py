@@ -91,21 +91,39 @@ class _Handler(BaseHTTPRequestHandler):
         name = body.get("model") or body.get("source")
         if name not in fake.models:
             return self._json({"error": f"model '{name}' not found"}, 404)
-        return self._model_route(path, name)
+        return self._model_route(path, name, body)
 
-    def _model_route(self, path: str, name: str) -> None:
+    def _model_route(self, path: str, name: str, body: Any) -> None:
         fake = self.server.fake
         if path == "/api/chat":
-            return self._stream(fake.script if fake.script is not None else _endless(fake))
+            return self._chat(body)
         if path == "/api/show":
             details = {"parameter_size": "134.52M", "quantization_level": "Q4_1", "family": "llama"}
             info = {"general.architecture": "llama", "llama.context_length": 8192}
             return self._json({"details": details, "model_info": info, "capabilities": ["completion"]})
         if path == "/api/generate":
-            return self._json({"model": name, "created_at": "2026-01-01T00:00:00Z", "response": "", "done": True})
+            return self._generate(body)
         if path == "/api/delete":
             fake.models.remove(name)
         return self._json(None)
+
+    def _chat(self, body: Any) -> None:
+        fake, prompt = self.server.fake, {"prompt_eval_count": 6 + len(body["messages"])}
+        if fake.script is None:
+            return self._stream(_endless(fake))
+        chunks = [said | prompt if said.get("done") else said for said in fake.script]
+        if body.get("stream", True):
+            return self._stream(chunks)
+        said = [value["message"]["content"] for value in chunks]
+        return self._json(final(message={"role": "assistant", "content": "".join(said)}))
+
+    def _generate(self, body: Any) -> None:
+        words = f"You asked: {body['prompt']} . . .".split() if body.get("prompt") else []
+        common = {"model": body["model"], "created_at": "2026-01-01T00:00:00Z"}
+        end = common | {"response": "", "done": True, "done_reason": "stop"}
+        if body.get("stream", True) and words:
+            return self._stream([common | {"response": word, "done": False} for word in words] + [end])
+        return self._json(end | {"response": " ".join(words)})
 
     def _model(self, name: str, **more: Any) -> dict[str, Any]:
         at = {"modified_at": "2026-01-01T00:00:00Z", "expires_at": "2318-01-01T00:00:00Z"}

@@ -11,7 +11,6 @@ from ollama_jupyter.api.fields import Fields
 from ollama_jupyter.durations import parse_keep_alive
 from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
 from ollama_jupyter.messages import ChatRequest, CreateRequest, GenerateRequest, Message, ToolCall
-from ollama_jupyter.names import ModelName
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
 _THINK_WORDS = '"high", "medium", "low", "max", true, or false'
@@ -24,7 +23,7 @@ def generate_request(body: dict[str, Any]) -> GenerateRequest:
     """The body of `/api/generate`.
 
     Raises:
-        BadRequest: for a wrong type, a value out of range, or `raw` beside `system`, `template` or `context`.
+        BadRequest: for a wrong type or a value out of range.
         NotSupportedYet: for a field that a later version acts on.
         ModelNotFound: for an empty model name, as Ollama answers it here.
     """
@@ -33,7 +32,7 @@ def generate_request(body: dict[str, Any]) -> GenerateRequest:
     common = _common(fields)
     if not common["model"].strip():
         raise ModelNotFound("")
-    request = GenerateRequest(
+    return GenerateRequest(
         **common,
         prompt=fields.text("prompt"),
         system=fields.text("system") or None,
@@ -41,9 +40,6 @@ def generate_request(body: dict[str, Any]) -> GenerateRequest:
         context=_tokens(fields, "context"),
         raw=fields.flag("raw", False),
     )
-    if request.raw and (request.system or request.template or request.context):
-        raise BadRequest("raw mode does not support template, system, or context")
-    return request
 
 
 def chat_request(body: dict[str, Any]) -> ChatRequest:
@@ -191,16 +187,11 @@ def _licenses(fields: Fields) -> tuple[str, ...]:
 
 
 def copy_arguments(body: dict[str, Any]) -> tuple[str, str]:
-    """Source and destination of `/api/copy`, both valid names."""
+    """Source and destination of `/api/copy`."""
     fields = Fields(body)
-    source, destination = fields.text("source"), fields.text("destination")
-    ModelName.parse(source, error=f'source "{source}" is invalid')
-    ModelName.parse(destination, error=f'destination "{destination}" is invalid')
-    return source, destination
+    return fields.text("source"), fields.text("destination")
 
 
 def delete_argument(body: dict[str, Any]) -> str:
-    """The model that `/api/delete` names: a valid name."""
-    name = _require(_model(Fields(body)))
-    ModelName.parse(name, error=f'name "{name}" is invalid')
-    return name
+    """The model that `/api/delete` names."""
+    return _require(_model(Fields(body)))

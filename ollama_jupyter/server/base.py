@@ -1,0 +1,278 @@
+"""What every handler shares, on every door: a bounded body, streams, errors in Ollama's shape, cancellation.
+
+A request runs through `prepare` (the door's checks), `data_received` (the body, piece by piece), one verb inside
+`perform`, and ends in exactly one terminal message. Doors subclass `Resource` beside their Tornado base class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+from tornado import web
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+
+from ollama_jupyter.api import ollama_answers
+from ollama_jupyter.api.wire import encode
+from ollama_jupyter.errors import Canceled, OllamaJupyterError
+from ollama_jupyter.server.app import Ollama
+from ollama_jupyter.server.body import MAX_BODY, JsonBody, too_large
+
+log = logging.getLogger("ollama_jupyter.server")
+
+JSON = "application/json; charset=utf-8"
+NDJSON = "application/x-ndjson"
+PLAIN = "text/plain"
+
+LINGER_S = 2.0
+"""Seconds for which a body is thrown away after an early answer. Closing at once would reset the connection, and a
+client that is still sending would see the reset instead of the answer."""
+
+Verb = Callable[..., Awaitable[None]]
+
+
+class Resource(web.RequestHandler):
+    """One resource of the API. Subclasses define verbs; `bind` in routes.py wraps each in `perform`."""
+
+    allowed: tuple[str, ...] = ()
+    auth_resource = "ollama_jupyter:models"
+    auth_action: str | None = None  # None: read or write, by the verb
+    ended = False  # the stream's last line is out; nothing may follow it
+    _answered = False  # before the body was complete; the verb must not run
+    _gone = False
+    _logged = False
+    _work: asyncio.Future[None] | None = None
+    _interrupted: Canceled | None = None
+
+    @property
+    def ollama(self) -> Ollama:
+        app: Ollama = self.settings["ollama"]
+        return app
+
+    # ---- before the verb: the door, then the body -------------------------------------------------------------
+
+    async def admit(self) -> None:
+        """The door's checks. Raises HTTPError or one of ours to refuse."""
+
+    async def prepare(self) -> None:
+        self.body = JsonBody()
+        # Tornado answers its own limit with a bare 400 and cannot tell routes apart: the limits are ours.
+        self.request.connection.set_max_body_size(2**63 - 1)  # type: ignore[union-attr]
+        try:
+            await self.admit()
+            if not self._finished:
+                await self.expect_body(self._announced())
+        except (web.HTTPError, OllamaJupyterError) as refusal:
+            if not self._has_body():
+                raise
+            self.answer_early(refusal)
+
+    async def expect_body(self, size: int) -> None:
+        """Called with the announced size in bytes, 0 if unknown, before any of the body is read."""
+        if size > MAX_BODY:
+            raise too_large()
+
+    def _announced(self) -> int:
+        text = self.request.headers.get("Content-Length", "0")
+        return int(text) if text.isdecimal() and len(text) < 20 else 0  # Tornado refuses a bad one when it reads on
+
+    def _has_body(self) -> bool:
+        headers = self.request.headers
+        return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
+
+    async def data_received(self, chunk: bytes) -> None:
+        if self._answered:
+            return
+        try:
+            await self.take(chunk)
+        except OllamaJupyterError as refusal:
+            self.answer_early(refusal)
+
+    async def take(self, chunk: bytes) -> None:
+        """Keep a piece of the body. Raises one of ours to refuse the rest."""
+        self.body.feed(chunk)
+
+    def answer_early(self, refusal: Exception | None) -> None:
+        """Answer now (with the refusal, or with what was set), throw the rest of the body away for a moment, close."""
+        self._answered = True
+        if refusal is not None:
+            self.clear()
+            self.write_error(getattr(refusal, "status", getattr(refusal, "status_code", 500)), error=refusal)
+        self.set_header("Connection", "close")
+        self.set_header("Content-Length", sum(len(part) for part in self._write_buffer))
+        self.flush()
+        waits = self.request.headers.get("Expect") == "100-continue"  # and then sends nothing that could be lost
+        IOLoop.current().call_later(0 if waits else LINGER_S, self._end)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        if self._answered:
+            self._end()
+        else:
+            super().send_error(status_code, **kwargs)
+
+    def _end(self) -> None:
+        if not self._finished:
+            self.finish()
+
+    # ---- the verb ---------------------------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """Method and path, as the access log shows them."""
+        return f"{self.request.method} {self.request.path}"
+
+    async def perform(self, verb: Verb, args: tuple[Any, ...]) -> None:
+        """Run `verb` as a task of its own, so that a disconnect or the server's end can cancel it in any state."""
+        if self._answered or self._gone:
+            return
+        if self.ollama.closing:
+            raise Canceled("server is shutting down")
+        self._work = asyncio.ensure_future(verb(self, *args))
+        self.ollama.begin(self)
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if self._gone:
+                return
+            if self._interrupted is None:
+                raise
+            await self._fail(self._interrupted)
+        except StreamClosedError:
+            self._gone = True
+        except Exception as error:
+            await self._fail(error)
+        finally:
+            self.ollama.end(self)
+
+    async def _fail(self, error: Exception) -> None:
+        """An error before the first byte has a status of its own; after it, it is the stream's last line."""
+        if not self._headers_written:
+            raise error
+        if not isinstance(error, OllamaJupyterError):
+            log.error("%s failed in the middle of its stream", self.label, exc_info=error)
+        if self.ended:
+            return
+        self.ended = True
+        self.write(self.error_line(getattr(error, "status", 500), message_of(error)))
+        try:
+            await self.flush()
+        except StreamClosedError:
+            self._gone = True
+
+    def interrupt(self, reason: Canceled) -> None:
+        """Cancel the work from outside; the client is told the reason."""
+        self._interrupted = reason
+        if self._work is not None:
+            self._work.cancel()
+
+    def on_connection_close(self) -> None:
+        """The client went away: cancel, in whatever state the work is."""
+        super().on_connection_close()
+        self._gone = True
+        if not self._headers_written:
+            self.set_status(499, "Client Closed Request")
+        if self._work is not None:
+            self._work.cancel()
+        elif not self._finished:
+            self._log()
+
+    # ---- answers ----------------------------------------------------------------------------------------------
+
+    def answer(self, value: Any, content_type: str = JSON, status: int = 200) -> None:
+        """One JSON value, and the end of the request."""
+        self.set_status(status)
+        self.set_header("Content-Type", content_type)
+        self.finish(encode(value))
+
+    def answer_empty(self, status: int = 200) -> None:
+        self.set_status(status)
+        self.clear_header("Content-Type")
+        self.finish()
+
+    async def stream(self, lines: AsyncGenerator[bytes, None], content_type: str = NDJSON) -> None:
+        """Send lines as they come, each flushed, no faster than the client reads them.
+
+        What the generator raises before its first line becomes the status of the answer.
+        """
+        async with aclosing(lines):
+            first = await anext(lines)
+            self.set_header("Content-Type", content_type)
+            self.set_header("Cache-Control", "no-cache")
+            self.set_header("X-Accel-Buffering", "no")  # proxies of the nginx family would hold lines back
+            self.write(first)
+            await self.flush()
+            async for line in lines:
+                self.touch()
+                self.write(line)
+                await self.flush()
+
+    def touch(self) -> None:
+        """Called while a stream is alive, for doors that watch activity."""
+
+    def error_line(self, status: int, message: str) -> bytes:
+        """The last line of a stream that failed."""
+        return encode(ollama_answers.error(message)) + b"\n"
+
+    def error_body(self, status: int, message: str) -> tuple[bytes, str]:
+        """Body and content type of an error before the first byte."""
+        return encode(ollama_answers.error(message)), JSON
+
+    async def not_allowed(self, *args: str) -> None:
+        """The verb of every method that the resource does not have."""
+        raise web.HTTPError(405)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("error") or (kwargs["exc_info"][1] if kwargs.get("exc_info") else None)
+        if isinstance(error, OllamaJupyterError):
+            status_code = error.status
+        self.set_status(status_code, _reason(status_code))
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self.allowed))
+            body, kind = b"405 method not allowed", PLAIN
+        else:
+            body, kind = self.error_body(status_code, message_of(error, status_code))
+        self.set_header("Content-Type", kind)
+        self.write(body)
+        if not self._answered:
+            self.finish()
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Errors that we raise on purpose are answers; the rest gets its traceback."""
+        if not isinstance(value, (OllamaJupyterError, web.HTTPError)):
+            super().log_exception(typ, value, tb)
+
+    def compute_etag(self) -> str | None:
+        return None
+
+    def _log(self) -> None:
+        if not self._logged:
+            self._logged = True
+            super()._log()
+
+
+def message_of(error: BaseException | None, status: int = 500) -> str:
+    """The text of an error for the wire: ours say what is wrong, others nothing about the inside."""
+    if isinstance(error, OllamaJupyterError):
+        return error.message
+    if isinstance(error, web.HTTPError):
+        text = error.log_message or error.reason or _reason(error.status_code)
+        return text % error.args if error.args else text
+    return "internal server error" if status >= 500 else _reason(status).lower()
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Client Closed Request" if status == 499 else "Unknown"

@@ -1,0 +1,84 @@
+"""Request bodies, bounded while they arrive: a JSON body in memory, or nothing kept at all."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ollama_jupyter.api.fields import decode_object, image_size
+from ollama_jupyter.errors import BodyTooLarge
+
+MAX_BODY = 64 * 2**20
+"""Bytes of a JSON body, images and all."""
+
+MAX_TEXT = 4 * 2**20
+"""Bytes of a JSON body that are not base64 of images: parsing many small values holds the interpreter's lock."""
+
+_MIN_RUN = 256
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"
+_RUN = re.compile(rb"[A-Za-z0-9+/=\\]{%d,}" % _MIN_RUN)
+
+
+def too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is larger than {MAX_BODY >> 20} MB")
+
+
+def too_much_text() -> BodyTooLarge:
+    return BodyTooLarge(f"the request holds more than {MAX_TEXT >> 20} MB of text; only images may be larger")
+
+
+class TextMeter:
+    """Counts the bytes of a stream outside of long base64 runs, whatever the pieces it arrives in.
+
+    A run counts as an image from 256 bytes on (with the backslash, since some encoders write `\\/`). That is a first,
+    cheap bound: a text of one long word passes here and is caught by `JsonBody.decode`.
+    """
+
+    def __init__(self) -> None:
+        self.text = 0
+        self._run = 0  # length of the run that the bytes so far end with
+
+    def feed(self, chunk: bytes) -> None:
+        head = len(chunk) - len(chunk.lstrip(_BASE64))
+        self._run += head
+        if head == len(chunk):
+            return
+        self._end_run()
+        tail = len(chunk) - len(chunk.rstrip(_BASE64))
+        middle = chunk[head : len(chunk) - tail]
+        self.text += len(middle) - sum(match.end() - match.start() for match in _RUN.finditer(middle))
+        self._run = tail
+
+    def _end_run(self) -> None:
+        if self._run < _MIN_RUN:
+            self.text += self._run
+        self._run = 0
+
+
+class JsonBody:
+    """Collects a body and refuses it as soon as it is too large.
+
+    Raises:
+        BodyTooLarge: from `feed` while the body arrives, or from `decode` for a text that looked like base64.
+    """
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._meter = TextMeter()
+
+    def feed(self, chunk: bytes) -> None:
+        self._data += chunk
+        if len(self._data) > MAX_BODY:
+            raise too_large()
+        self._meter.feed(chunk)
+        if self._meter.text > MAX_TEXT:
+            raise too_much_text()
+
+    def decode(self, *, empty: str = "missing request body") -> dict[str, Any]:
+        """The object in the body. Raises BadRequest where it is none."""
+        size = len(self._data)
+        body = decode_object(bytes(self._data), empty=empty)
+        self._data.clear()
+        if size > MAX_TEXT and size - image_size(body) > MAX_TEXT:
+            raise too_much_text()
+        return body

@@ -201,7 +201,8 @@ class LlamaBackend:
 
     def _context_params(self, params: EngineParams) -> Any:
         cells = params.num_ctx * params.num_parallel
-        if params.num_parallel < 1 or params.num_ctx < 4 or cells >= 2**31:
+        longest = max(self.trained_ctx, 256)  # beyond it a mistaken number would only take memory, all there is
+        if params.num_parallel < 1 or not 4 <= params.num_ctx <= longest or cells >= 2**31:
             raise ModelLoadError(f"{params.num_parallel} sequences of {params.num_ctx} tokens are not a valid context")
         if params.kv_cache_type not in _CACHE_TYPES:
             raise ModelLoadError(f"OLLAMA_KV_CACHE_TYPE must be f16, q8_0 or q4_0, not {params.kv_cache_type}")

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ollama_jupyter.config import Settings
@@ -100,6 +101,7 @@ class Manager:
     """Leases on loaded models. All methods run on one event loop."""
 
     def __init__(self, settings: Settings, prober: Prober) -> None:
+        self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._prober = prober
         self._loaded: dict[Key, Loaded] = {}
@@ -107,6 +109,11 @@ class Manager:
         self._num_loading = 0  # requests that wait for a load
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = ""
+
+    @classmethod
+    def open(cls, settings: Settings) -> Manager:
+        """A manager whose load verdicts are kept in the models folder."""
+        return cls(settings, Prober(settings.models_dir / "probes", settings.load_timeout))
 
     # ---- what the world sees ----------------------------------------------------------------------------------
 
@@ -142,6 +149,15 @@ class Manager:
             )
             for loaded in rows
         ]
+
+    def try_file(self, path: Path) -> None:
+        """Load a stored blob in a child process, to see whether it can be. For other threads than the loop's.
+
+        Raises:
+            ModelLoadError: it cannot, with the reason.
+        """
+        check = self._prober.check(path.name.removeprefix("sha256-"), path)
+        asyncio.run_coroutine_threadsafe(check, self._loop).result()
 
     async def unload(self, model: Model) -> None:
         """Unload now if idle, else as soon as its requests end. Nothing happens if it is not loaded."""
@@ -264,15 +280,12 @@ class Manager:
         return params
 
     def _needed(self, model: Model, params: EngineParams) -> int:
-        header = model.gguf
         cells = params.num_ctx * params.num_parallel
-        return memory.estimate(
-            header.metadata, header.file_size, header.vocabulary_size, cells, params.num_batch, params.kv_cache_type
-        )
+        return memory.estimate(model.gguf, cells, params.num_batch, params.kv_cache_type)
 
     def _kv_bytes(self, loaded: Loaded) -> int:
         params = loaded.handle.params
-        return memory.kv_bytes(loaded.model.gguf.metadata, params.num_ctx * params.num_parallel, params.kv_cache_type)
+        return memory.kv_bytes(loaded.model.gguf, params.num_ctx * params.num_parallel, params.kv_cache_type)
 
     def _victim(self) -> Loaded:
         """The model to evict: idle before busy, then the shortest keep-alive, then the longest idle."""

@@ -35,6 +35,11 @@ class Library:
         self._embedded = EmbeddedModel(store)
         self._listing = Listing(store)
 
+    @classmethod
+    def open(cls, settings: Settings, probe: Probe | None = None) -> Library:
+        """The library of the models folder that the settings name."""
+        return cls(Store(settings.models_dir), settings, probe)
+
     # ---- reading
 
     async def tags(self) -> list[ModelSummary]:

@@ -49,8 +49,8 @@ class Ollama:
         from ollama_jupyter.manager import Manager
         from ollama_jupyter.service import Service
 
-        library = Library.open(settings)
         manager = Manager.open(settings)
+        library = Library.open(settings, manager.try_file)
         return cls(settings, library, Service(library.resolve, manager, settings), manager)
 
     async def start(self) -> None:

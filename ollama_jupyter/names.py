@@ -83,7 +83,7 @@ class ModelName:
         return [p.lower() for p in self.parts] == [p.lower() for p in other.parts]
 
     def manifest_path(self, models: Path) -> Path:
-        """Where this name's manifest lies below the models folder. Safe: no part has a `/` or is `..`, by the grammar."""
+        """Where this name's manifest lies below the models folder. Safe by the grammar: no part has `/` or is `..`."""
         return models.joinpath("manifests", *self.parts)
 
     @classmethod

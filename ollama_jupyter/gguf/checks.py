@@ -111,7 +111,7 @@ def _check_shared_heads(header: GGUFHeader, heads: tuple[int, ...], shared: tupl
     if any(heads) and not any(shared):
         raise bad(f"{header.architecture}.attention.head_count_kv must not be 0")
     if any(kv and (n < kv or n % kv) for n, kv in zip(heads, shared, strict=True) if n):
-        raise bad(f"{header.architecture}.attention.head_count is not a multiple of head_count_kv")
+        raise bad(f"{header.architecture}.attention.head_count is not a multiple of its attention.head_count_kv")
 
 
 def _check_experts(header: GGUFHeader) -> None:

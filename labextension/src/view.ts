@@ -49,7 +49,7 @@ export function errorView(reason: unknown, trans: TranslationBundle): HTMLElemen
     reason instanceof ServerMissingError
       ? withCode(
           trans.__(
-            'The server extension is not enabled: run `jupyter server extension enable ollama_jupyter`, then restart Jupyter.'
+            'The server extension is not enabled: run `jupyter server extension enable ollama_jupyter`, then restart Jupyter. If it is enabled, the log of Jupyter says why it did not start.'
           )
         )
       : [reason instanceof Error ? reason.message : String(reason)];

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# By front end, what its page shows when it has started.
+READY = {"lab": ".jp-Launcher", "tree": ".jp-DirListing"}
 THEME_SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension:themes"
 
 
@@ -71,28 +74,48 @@ class Tab:
 
     def run_command(self, label: str) -> None:
         """Run a command by keyboard, through the command palette."""
-        self.page.keyboard.press("Control+Shift+C")
-        search = self.page.locator("#modal-command-palette input")
-        search.wait_for()
+        self._open_palette()
         self.page.keyboard.type(label)
         self.page.locator(".lm-CommandPalette-item.lm-mod-active", has_text=label).wait_for()
         self.page.keyboard.press("Enter")
 
+    def _open_palette(self) -> None:
+        """Press its keys until it opens: a page shows its parts before it has read its keyboard shortcuts."""
+        from playwright.sync_api import TimeoutError as PatienceEnded
 
-@pytest.fixture(scope="session")
+        palette = self.page.locator("#modal-command-palette input")
+        for _ in range(20):
+            self.page.keyboard.press("Control+Shift+C")
+            with suppress(PatienceEnded):
+                return palette.wait_for(timeout=1000)
+        return palette.wait_for(timeout=1000)
+
+
+@pytest.fixture(autouse=True)
+def jp_asyncio_loop() -> None:
+    """Here is no server in this process: nothing for pytest-jupyter to run on a loop of its own, or to clean up."""
+
+
+@pytest.fixture(autouse=True)
+def jp_server_cleanup() -> None:
+    """See `jp_asyncio_loop`."""
+
+
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab with the front end and the server extension, as a wheel installs them."""
     yield from _serve(tmp_path_factory.mktemp("lab"), enabled=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab_without_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab with the front end, whose server extension was disabled."""
     yield from _serve(tmp_path_factory.mktemp("bare"), enabled=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Chromium, for one module only: while it is there, Playwright's event loop runs in this thread."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -112,7 +135,7 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
         tab = Tab(context.new_page())
         tab.watch()
         tab.page.goto(f"{lab.url}{app}?token={TOKEN}")
-        tab.page.locator(".jp-DirListing").wait_for(timeout=60_000)
+        tab.page.locator(READY[app]).wait_for(timeout=60_000)
         return tab
 
     yield open_
@@ -132,14 +155,15 @@ def _serve(folder: Path, *, enabled: bool) -> Iterator[Lab]:
     assert process.stderr is not None
     try:
         log = _read_until(process.stderr, "is running at")
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        assert "is running at" in log, log
+        drain = threading.Thread(target=_save, args=(log, process.stderr, folder / "server.log"))
         drain.start()
-        assert process.poll() is None, log
         yield Lab(f"http://127.0.0.1:{port}{BASE_URL}")
-    finally:
         process.terminate()
-        process.wait(timeout=30)
         drain.join()
+    finally:
+        process.kill()
+        process.wait()
         process.stderr.close()
 
 
@@ -174,6 +198,11 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _save(start: str, rest: Any, path: Path) -> None:
+    """Keep a server's log, and its pipe empty, until the server ends."""
+    path.write_text(start + rest.read())
 
 
 def _read_until(lines: Any, text: str) -> str:

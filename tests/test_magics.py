@@ -256,6 +256,15 @@ def test_which_model_answers(shell: InteractiveShell, fake: FakeOllama, capsys: 
     assert asked == ["only:latest", "smollm2:135m", "other:1b", "smollm2:135m"]
 
 
+@pytest.mark.parametrize("spelling", ["a", "A:latest", "library/a", "registry.ollama.ai/library/a:latest"])
+def test_use_knows_every_spelling(shell: InteractiveShell, fake: FakeOllama, spelling: str) -> None:
+    fake.says("ok")
+    fake.models = ["b:latest", "a:latest"]
+    value(shell, f"%ollama use {spelling}")
+    value(shell, "%%ollama\nhi")
+    assert fake.bodies("/api/chat")[0]["model"] == "a:latest"
+
+
 def test_no_default_among_many(shell: InteractiveShell, fake: FakeOllama, capsys: Any) -> None:
     fake.models = ["a:latest", "b:latest"]
     assert "chooses one of a:latest, b:latest" in failure(shell, "%%ollama\nhi", capsys)

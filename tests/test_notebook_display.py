@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from html.parser import HTMLParser
 
+import mistune
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ollama_jupyter.notebook.display import Bundle, LiveMarkdown, Throttle, Update
@@ -123,41 +125,40 @@ def test_code_blocks(text: str, shown: str) -> None:
 
 
 PIECES = [
-    "<img src=x>",
-    "```",
-    "~~~",
-    "`",
-    "``",
-    "\n",
-    "\n\n",
-    "  ",
-    "    ",
-    "- ",
-    "> ",
-    "| ",
-    "\\",
-    "$",
-    "a",
-    "1. ",
-    "\t",
+    *("<img src=x onerror=a>", "<script>", "</b>", "<!--", "-->", "<![CDATA[", "<", ">", "&lt;", "&#60;"),
+    *("```", "~~~", "````", "`", "``", "\\", "$", "$$", "\n", "\n\n", "  ", "    ", "\t", "a", "js", "***", "# "),
+    *("- ", "> ", "| ", "|-|\n", "1. ", "[", "]", "![", "(", ")", "[x]", "[x](", "\n[x]: javascript:a\n"),
+    *("[x](javascript:a)", "](javascript:alert`1`)", "[x](<javascript:a>)", "[x](java&Tab;script:a)"),
 ]
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
-def test_no_tag_outside_of_a_fence_at_the_margin(text: str) -> None:
-    """Read the result with the simplest of readers: fences at the margin between blank lines, and nothing else."""
-    fence = ""
-    previous = ""
-    for line in safe_markdown(text).split("\n"):
-        opening = re.match(r"`{3,}", line)
-        if not fence and opening and not previous.strip():
-            fence = opening[0]
-        elif fence and line == fence:
-            fence = ""
-        elif not fence:
-            assert "<img" not in line
-        previous = line
-    assert not fence or "```" in text
+class Dangers(HTMLParser):
+    """Collects from a rendered page what could run or load anything."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        address = re.sub(r"[\x00-\x20]", "", dict(attributes).get("href") or "").lower()
+        handlers = [name for name, _ in attributes if name.startswith("on")]
+        if tag in ("img", "script") or handlers or address.startswith("javascript:"):
+            self.found.append(tag)
+
+
+render = mistune.create_markdown(escape=False, plugins=["table", "strikethrough", "url", "math"])
+
+
+def test_the_check_below_can_fail() -> None:
+    assert Dangers(str(render("<img src=x>"))).found == ["img"]
+    assert Dangers(str(render("- `a\n- <script>\n`"))).found == ["script"]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_nothing_dangerous_is_rendered(text: str) -> None:
+    assert not Dangers(str(render(safe_markdown(text)))).found
 
 
 @given(st.text())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ollama_jupyter.errors import InvalidName
+from ollama_jupyter.names import ModelName
 from ollama_jupyter.notebook.arguments import suggestion
 from ollama_jupyter.notebook.connect import Server
 from ollama_jupyter.notebook.conversation import Conversation
@@ -38,10 +40,18 @@ class Session:
         """
         names = self.names()
         for known in names:
-            if known.lower() in (name.lower(), f"{name}:latest".lower()):
+            if same_name(known, name):
                 return known
         hint = suggestion(name, names) or (f"it has {', '.join(names)}" if names else "it has none yet")
         raise OllamaError(f"the server has no model '{name}': {hint}")
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two spellings mean one model: the tag `latest` and the default registry may be left out."""
+    try:
+        return ModelName.parse(one).same_as(ModelName.parse(other))
+    except InvalidName:
+        return False
 
 
 def default_model(names: list[str]) -> str:

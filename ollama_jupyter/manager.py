@@ -101,7 +101,7 @@ class Manager:
     """Leases on loaded models. All methods run on one event loop."""
 
     def __init__(self, settings: Settings, prober: Prober) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._settings = settings
         self._prober = prober
         self._loaded: dict[Key, Loaded] = {}
@@ -114,6 +114,10 @@ class Manager:
     def open(cls, settings: Settings) -> Manager:
         """A manager whose load verdicts are kept in the models folder."""
         return cls(settings, Prober(settings.models_dir / "probes", settings.load_timeout))
+
+    async def start(self) -> None:
+        """Called once on the loop, before `try_file` may be."""
+        self._loop = asyncio.get_running_loop()
 
     # ---- what the world sees ----------------------------------------------------------------------------------
 
@@ -156,6 +160,7 @@ class Manager:
         Raises:
             ModelLoadError: it cannot, with the reason.
         """
+        assert self._loop is not None, "start was not called"
         check = self._prober.check(path.name.removeprefix("sha256-"), path)
         asyncio.run_coroutine_threadsafe(check, self._loop).result()
 

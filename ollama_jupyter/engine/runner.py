@@ -36,6 +36,7 @@ class Runner:
         self._inbox: list[Command] = []
         self._wake = threading.Condition()
         self._alone: int | None = None
+        self._threads = ThreadCount(params.threads)
         self._abort: AbortFlag | None = None
         self._stopping: Stop | None = None
         self.vocab: Vocab | None = None
@@ -80,6 +81,7 @@ class Runner:
     def _load(self) -> LlamaBackend:
         from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend, supports_offload
 
+        self._threads.watch()
         abort = AbortFlag()
         backend = LlamaBackend(self._params, abort, self._progressed)
         self.vocab = backend.vocab
@@ -96,9 +98,8 @@ class Runner:
 
     def _serve(self, backend: LlamaBackend) -> None:
         scheduler = Scheduler(backend)
-        threads = ThreadCount(self._params.threads)
         while not self._receive(scheduler):
-            if (count := threads.now()) is not None:
+            if (count := self._threads.now()) is not None:
                 backend.set_threads(count)
                 log.debug("decoding with %d threads", count)
             self._step(scheduler)

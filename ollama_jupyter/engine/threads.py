@@ -16,6 +16,8 @@ import psutil
 
 INTERVAL = 0.5
 """Seconds between two looks at the load: long enough for the kernel's 10 ms ticks to mean something."""
+FIRST_INTERVAL = 0.1
+"""The first look may come sooner: a rough idea beats none, and it lasts for INTERVAL only."""
 
 
 def available_cores() -> int:
@@ -61,7 +63,11 @@ class ThreadCount:
         self._clock, self._load = clock, load
         self._current = 0
         self._looked_at = -INTERVAL
-        self._last = (0.0, 0.0)
+        self._last: tuple[float, float] | None = None
+
+    def watch(self) -> None:
+        """Begin to watch the load: some time before the first decode, so that it knows already."""
+        self._last, self._looked_at = self._load(), self._clock()
 
     def now(self) -> int | None:
         wanted = self._fixed or self._automatic()
@@ -72,11 +78,11 @@ class ThreadCount:
 
     def _automatic(self) -> int:
         elapsed = (now := self._clock()) - self._looked_at
-        if elapsed < INTERVAL:
-            return self._current
+        if elapsed < (INTERVAL if self._current else FIRST_INTERVAL):
+            return self._current or self._cores
         machine, own = self._load()
         previous, self._last, self._looked_at = self._last, (machine, own), now
-        if self._current == 0:  # nothing to compare with yet
+        if previous is None:  # nothing to compare with yet
             return self._cores
         others = ((machine - previous[0]) - (own - previous[1])) / elapsed
         return max(1, self._cores - int(others + 2 / 3))

@@ -55,6 +55,7 @@ class Ollama:
 
     async def start(self) -> None:
         """Called once, on the running loop, before the first request."""
+        await self.manager.start()
 
     def begin(self, work: Work) -> None:
         """Count a request as under way."""

@@ -12,7 +12,7 @@ from ollama_jupyter.errors import TemplateError
 
 MAX_SOURCE = 512 * 1024
 MAX_TEXT = 4 * 1024 * 1024
-MAX_TOTAL_TEXT = 16 * MAX_TEXT
+MAX_TOTAL_TEXT = 8 * MAX_TEXT
 MAX_STEPS = 1_000_000
 MAX_ITEMS = 100_000
 MAX_DEPTH = 100
@@ -43,6 +43,10 @@ class Budget:
         self.text -= count
         if self.text < 0:
             raise TemplateError(f"template makes more than {MAX_TOTAL_TEXT} characters in all")
+        self.read(count)
+
+    def read(self, count: int) -> None:
+        """Pay for looking through `count` characters."""
         self.step(1 + count // _CHARACTERS_PER_STEP)
 
     def output(self, count: int) -> None:
@@ -55,7 +59,7 @@ class Budget:
         """Ask before a list of `count` items is made. Raises TemplateError when it would be too long."""
         if count > MAX_ITEMS:
             raise TemplateError(f"template makes a list of more than {MAX_ITEMS} items")
-        self.step(1 + count // 8)
+        self.step(1 + count // 2)
 
 
 def check_source(source: str) -> None:

@@ -127,6 +127,7 @@ class Executor:
         if value is None:
             return ()
         if isinstance(value, Mapping):
+            self.budget.step(len(value))
             return ((key, value[key]) for key in sorted(value))
         if kind(value) == "int":
             if len(node.pipe.declared) > 1:

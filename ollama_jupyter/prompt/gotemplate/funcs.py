@@ -40,6 +40,8 @@ def _equal(first: Any, second: Any, budget: Budget) -> bool:
         raise FunctionError(f"incompatible types for comparison: {type_name(first)} and {type_name(second)}")
     if not kind(first):
         raise FunctionError(f"non-comparable type {text_of(second, budget)}: {type_name(second)}")
+    if isinstance(first, str):
+        budget.read(len(first))
     return bool(first == second)
 
 
@@ -80,7 +82,7 @@ def length(budget: Budget, value: Any) -> int:
     if value is None:
         raise FunctionError("len of nil pointer")
     if isinstance(value, str):
-        return len(value.encode("utf-8", "replace"))
+        return len(_bytes(value, budget))
     if isinstance(value, Mapping) or _is_list(value):
         return len(value)
     raise FunctionError(f"len of type {type_name(value)}")
@@ -90,18 +92,24 @@ def index(budget: Budget, item: Any, *keys: Any) -> Any:
     if item is None:
         raise FunctionError("index of untyped nil")
     for key in keys:
-        item = _indexed(item, key)
+        item = _indexed(item, key, budget)
     return item
 
 
-def _indexed(item: Any, key: Any) -> Any:
+def _bytes(text: str, budget: Budget) -> bytes:
+    """Go counts and cuts strings in bytes."""
+    budget.read(len(text))
+    return text.encode("utf-8", "replace")
+
+
+def _indexed(item: Any, key: Any, budget: Budget) -> Any:
     if item is None:
         raise FunctionError("index of nil pointer")
     if isinstance(item, Mapping):
         if not isinstance(key, str):
             raise FunctionError(f"value has type {type_name(key)}; should be string")
         return item.get(key)
-    values = item.encode("utf-8", "replace") if isinstance(item, str) else item
+    values = _bytes(item, budget) if isinstance(item, str) else item
     if not _is_list(values):
         raise FunctionError(f"can't index item of type {type_name(item)}")
     position = _position(key, len(values))
@@ -127,7 +135,7 @@ def slice_(budget: Budget, item: Any, *bounds: Any) -> Any:
         raise FunctionError(f"too many slice indexes: {len(bounds)}")
     if isinstance(item, str) and len(bounds) == 3:
         raise FunctionError("cannot 3-index slice a string")
-    values = item.encode("utf-8", "replace") if isinstance(item, str) else item
+    values = _bytes(item, budget) if isinstance(item, str) else item
     if not _is_list(values):
         raise FunctionError(f"can't slice item of type {type_name(item)}")
     start, end, *capacity = [*(_position(bound, len(values)) for bound in bounds), *(0, len(values))[len(bounds) :]]

@@ -31,8 +31,12 @@ def tojson(
     if indent is not None and not 0 <= indent <= _MAX_INDENT:
         raise TemplateError(f"tojson indents by at most {_MAX_INDENT}")
     size = measure(value, run.budget)
-    run.budget.characters(size.characters + size.nodes * size.depth * (indent or 0))
-    pair = tuple(separators) if separators else None
+    run.budget.characters(
+        size.characters + size.nodes * (size.depth * (indent or 0) + 2 * _MAX_INDENT * bool(separators))
+    )
+    pair = tuple(text(part, run.budget) for part in separators) if separators else None
+    if pair and max(map(len, pair)) > _MAX_INDENT:
+        raise TemplateError(f"tojson takes separators of at most {_MAX_INDENT} characters")
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
 
 
@@ -50,12 +54,12 @@ def _of_text(name: str) -> Callable[..., Any]:
 
 
 def trim(run: Evaluator, value: Any, chars: str | None = None) -> str:
-    return text(value, run.budget).strip(chars)
+    return str(methods.STRING["strip"](run.budget, text(value, run.budget), chars))
 
 
 def capitalize_words(run: Evaluator, value: Any) -> str:
-    run.budget.characters(len(text(value, run.budget)))
-    return " ".join(word[:1].upper() + word[1:].lower() for word in text(value, run.budget).split(" "))
+    words = methods.STRING["split"](run.budget, text(value, run.budget), " ")
+    return " ".join(word[:1].upper() + word[1:].lower() for word in words)
 
 
 def join(run: Evaluator, value: Any, d: str = "", attribute: Any = None) -> str:
@@ -144,19 +148,17 @@ def length(run: Evaluator, value: Any) -> int:
 
 
 def first(run: Evaluator, value: Any) -> Any:
-    items = items_of(value, run.budget)
+    items = value if isinstance(value, str) else items_of(value, run.budget)
     return items[0] if items else Undefined("No first item, sequence was empty.")
 
 
 def last(run: Evaluator, value: Any) -> Any:
-    items = items_of(value, run.budget)
+    items = value if isinstance(value, str) else items_of(value, run.budget)
     return items[-1] if items else Undefined("No last item, sequence was empty.")
 
 
 def to_list(run: Evaluator, value: Any) -> list[Any]:
-    items = items_of(value, run.budget)
-    run.budget.items(len(items))
-    return list(items)
+    return list(items_of(value, run.budget))
 
 
 def reverse(run: Evaluator, value: Any) -> Any:
@@ -178,7 +180,10 @@ def items_filter(run: Evaluator, value: Any) -> list[Any]:
 def _key(run: Evaluator, attribute: Any, case_sensitive: bool) -> Callable[[Any], Any]:
     def key(item: Any) -> Any:
         value = item if attribute is None else run.path(item, attribute)
-        return value.lower() if isinstance(value, str) and not case_sensitive else value
+        if case_sensitive or not isinstance(value, str):
+            return value
+        run.budget.characters(len(value))
+        return value.lower()
 
     return key
 
@@ -263,7 +268,7 @@ def map_(
     run: Evaluator, value: Any, *args: Any, attribute: Any = None, default: Any = None, **kwargs: Any
 ) -> list[Any]:
     items = items_of(value, run.budget)
-    run.budget.items(len(items))
+    run.budget.step(len(items))
     if attribute is None:
         name, *rest = args
         return [run.filter(name, item, rest, kwargs) for item in items]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jinja2 import nodes
@@ -98,7 +98,7 @@ class Interpreter(Evaluator):
         items = items_of(iterable, self.budget)
         if node.test is not None:
             items = [item for item in items if self.passes(node, item, scope)]
-        loop = Loop(items, depth, self.recursion(node, scope, depth) if node.recursive else None)
+        loop = Loop(items, depth, self.recursion(node, scope, depth) if node.recursive else None, self.budget)
         for index, item in enumerate(items):
             self.budget.step()
             loop.index0 = index
@@ -222,7 +222,7 @@ def _jump(run: Interpreter, node: nodes.Node, scope: Scope) -> None:
     raise _Break if isinstance(node, nodes.Break) else _Continue
 
 
-_RUN = {
+_RUN: dict[str, Callable[[Interpreter, Any, Scope], None]] = {
     "Output": _output,
     "If": _if,
     "For": Interpreter.loop,

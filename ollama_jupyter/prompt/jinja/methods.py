@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ollama_jupyter.prompt.jinja.values import items_of, text
+from ollama_jupyter.prompt.jinja.values import items_of, measure, text
 from ollama_jupyter.prompt.limits import MAX_ITEMS, Budget
 
 Method = Callable[..., Any]
@@ -114,18 +114,13 @@ STRING: dict[str, Method] = {
 
 
 def _index(budget: Budget, value: Any, item: Any) -> int:
-    budget.items(len(value))
-    return _scalars(value).index(item)
+    measure((value, item), budget)
+    return int(value.index(item))
 
 
 def _count(budget: Budget, value: Any, item: Any) -> int:
-    budget.items(len(value))
-    return _scalars(value).count(item)
-
-
-def _scalars(values: Any) -> list[Any]:
-    # Comparing nested values can take exponential time, and no chat template needs it here.
-    return [None if isinstance(value, (list, tuple, dict)) else value for value in values]
+    measure((value, item), budget)
+    return int(value.count(item))
 
 
 LIST: dict[str, Method] = {"index": _index, "count": _count}

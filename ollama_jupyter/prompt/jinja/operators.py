@@ -82,7 +82,7 @@ def compare(name: str, left: Any, right: Any, budget: Budget) -> bool:
     if name not in ("eq", "ne"):
         refuse_undefined(left, right)
     for value in (left, right):
-        if isinstance(value, (list, tuple, dict)):
+        if isinstance(value, (str, list, tuple, dict)):
             measure(value, budget)
     return bool(_COMPARE[name](left, right))
 
@@ -92,7 +92,7 @@ def contains(container: Any, item: Any, budget: Budget) -> bool:
         if not isinstance(item, str):
             refuse_undefined(item)
             raise TypeError(f"'in' needs a string on the left, got {type(item).__name__}")
-        budget.step(1 + len(container) // 4096)
+        budget.read(len(container))
         return item in container
     if isinstance(container, dict):
         return is_key(item) and item in container

@@ -68,6 +68,7 @@ class Loop:
     items: Sequence[Any]
     depth: int
     render: Callable[[Any], str] | None
+    budget: Budget
     index0: int = 0
     seen: list[Any] = field(default_factory=list)
 
@@ -96,20 +97,21 @@ class Loop:
         }.get(name, Undefined(f"'loop' has no attribute '{name}'"))
 
     def _changed(self, *values: Any) -> bool:
+        measure(values, self.budget)
         changed = self.seen != [values]
         self.seen = [values]
         return changed
 
 
 class Size(NamedTuple):
-    """Of a value as a tree: what its text takes, at least, and how deep it is."""
+    """Of a value as a tree: about what its text takes, its parts, and how deep it is."""
 
     characters: int
     nodes: int
     depth: int
 
 
-def measure(value: Any, budget: Budget, depth: int = 0) -> Size:
+def measure(value: Any, budget: Budget) -> Size:
     """Walk a value before Python compares, sorts or prints it.
 
     A template can build a small list whose tree is exponentially large (`x = [x, x]`); Python would walk it all.
@@ -117,17 +119,24 @@ def measure(value: Any, budget: Budget, depth: int = 0) -> Size:
     Raises:
         TemplateError: more nodes than the budget has steps, or too deep.
     """
-    budget.step()
-    if isinstance(value, str):
-        return Size(len(value) + 2, 1, depth)
-    if not isinstance(value, (list, tuple, dict)):
-        return Size(20, 1, depth)
-    if depth >= MAX_DEPTH:
-        raise TemplateError(f"chat template nests values more than {MAX_DEPTH} deep")
-    parts = [*value, *value.values()] if isinstance(value, dict) else value
-    sizes = [measure(part, budget, depth + 1) for part in parts]
-    characters = 2 + sum(size.characters + 2 for size in sizes)
-    return Size(characters, 1 + sum(s.nodes for s in sizes), max((s.depth for s in sizes), default=depth))
+    characters = nodes = deepest = 0
+    waiting: list[tuple[Any, int]] = [((value,), 0)]
+    while waiting:
+        parts, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise TemplateError(f"chat template nests values more than {MAX_DEPTH} deep")
+        # A node of a big value is walked more than once: here, and by what the caller does then.
+        budget.step(1 + 2 * len(parts))
+        nodes += len(parts)
+        deepest = max(deepest, depth)
+        for part in parts:
+            characters += len(part) + 4 if isinstance(part, str) else 20
+            if isinstance(part, (list, tuple)):
+                waiting.append((part, depth + 1))
+            elif isinstance(part, dict):
+                waiting += [(tuple(part), depth + 1), (tuple(part.values()), depth + 1)]
+    budget.read(characters)
+    return Size(characters, nodes, deepest)
 
 
 def text(value: Any, budget: Budget) -> str:
@@ -145,11 +154,9 @@ def items_of(value: Any, budget: Budget) -> Sequence[Any]:
     """The items that a for loop or a filter sees: a dict's keys, a string's characters, nothing if undefined."""
     if isinstance(value, Undefined):
         return ()
-    if isinstance(value, (list, tuple)):
-        return value
-    if isinstance(value, (str, dict, range)):
+    if isinstance(value, (str, dict, list, tuple)):
         budget.items(len(value))
-        return list(value)
+        return value if isinstance(value, (list, tuple)) else list(value)
     raise TypeError(f"'{kind_of(value)}' is not iterable")
 
 

@@ -24,7 +24,7 @@ def guard(resource: type[Resource], verb: Verb) -> Verb:
 class JupyterDoor(Resource, APIHandler):
     """A handler of Jupyter Server."""
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         await Resource.prepare(self)
 
     async def admit(self) -> None:

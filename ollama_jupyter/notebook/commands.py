@@ -28,7 +28,7 @@ def _status(session: Session, _: Namespace) -> Table:
     return facts(
         ("server", f"{session.server.shown}, version {version}"),
         ("model", _model_or_reason(session, names)),
-        ("models", f"{len(names)} (`%ollama list`)"),
+        ("models", f"{len(names)} (see %ollama list)"),
         ("loaded", ", ".join(map(_loaded_words, loaded)) or "none"),
         ("conversation", _conversation(session, loaded)),
     )

@@ -188,8 +188,8 @@ def test_quoting(text: str, quoted: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(5, "5"), (5.0, "5"), (0.5, "0.5"), (1e6, "1e+06"), (1_000_000, "1e+06"), (999_999, "999999"),
-     (1_234_567, "1.234567e+06"), (1e-5, "1e-05"), (0.0001, "0.0001"), (-25_000_000, "-2.5e+07"), (0, "0"), (True, "true"),
-     (False, "false"), ("a", "a")],
+     (1_234_567, "1.234567e+06"), (1e-5, "1e-05"), (0.0001, "0.0001"), (-25_000_000, "-2.5e+07"), (0, "0"),
+     (True, "true"), (False, "false"), ("a", "a")],
 )  # fmt: skip
 def test_values_print_as_in_go(value: object, text: str) -> None:
     assert format_value(value) == text

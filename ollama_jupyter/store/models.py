@@ -194,7 +194,7 @@ class Store:
             InvalidGGUF: if it is refused.
         """
         header = self._headers.get(digest)
-        if header is None:
+        if header is None or not self.blobs.has(digest):
             header = read_header(self.blobs.path(digest))
             self._headers.put(digest, header)
         return header

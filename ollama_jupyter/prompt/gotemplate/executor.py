@@ -131,27 +131,27 @@ class Executor:
             return ((key, value[key]) for key in sorted(value))
         if kind(value) == "int":
             if len(node.pipe.declared) > 1:
-                raise self.error(node.pipe, f"can't use {value} to iterate over more than one variable")
+                raise self.error(node.pipe.last, f"can't use {value} to iterate over more than one variable")
             return ((None, number) for number in range(value))
         if isinstance(value, Sequence) and not isinstance(value, str):
             return enumerate(value)
-        raise self.error(node.pipe, f"range can't iterate over {text_of(value, self.budget)}")
+        raise self.error(node.pipe.last, f"range can't iterate over {text_of(value, self.budget)}")
 
     def bind(self, pipe: Pipe, key: Any, item: Any) -> None:
         """Give the loop's variables their values. Declared ones are the latest on the stack."""
         values = [key, item] if len(pipe.declared) > 1 else [item]
         for place, (name, value) in enumerate(zip(pipe.declared, values, strict=False)):
             if pipe.assigns:
-                self.assign(name, value)
+                self.assign(pipe, name, value)
             else:
                 self.variables[len(self.variables) - len(pipe.declared) + place] = (name, value)
 
     def invoke(self, dot: Any, node: Invoke) -> None:
         body = self.bodies.get(node.name)
         if body is None:
-            raise TemplateError(f"template: executing {quote(self.name)}: template {quote(node.name)} not defined")
+            raise self.error(node, f"template {quote(node.name)} not defined")
         if self.depth >= MAX_DEPTH:
-            raise TemplateError(f"template: exceeded maximum template depth ({MAX_DEPTH})")
+            raise self.error(node, f"exceeded maximum template depth ({MAX_DEPTH})")
         inner = self.pipeline(dot, node.pipe) if node.pipe else None
         outside = self.name, self.variables
         self.name, self.variables = node.name, [("$", inner)]
@@ -168,16 +168,17 @@ class Executor:
             value = self.command(dot, command, value)
         for name in pipe.declared:
             if pipe.assigns:
-                self.assign(name, value)
+                self.assign(pipe, name, value)
             else:
                 self.variables.append((name, value))
         return value
 
-    def assign(self, name: str, value: Any) -> None:
+    def assign(self, pipe: Pipe, name: str, value: Any) -> None:
         for place in range(len(self.variables) - 1, -1, -1):
             if self.variables[place][0] == name:
                 self.variables[place] = (name, value)
                 return
+        raise self.error(pipe.last, f"undefined variable: {name}")
 
     def variable(self, node: Variable) -> Any:
         for name, value in reversed(self.variables):
@@ -189,7 +190,7 @@ class Executor:
         first = command.args[0]
         self.budget.step()
         if isinstance(first, Identifier):
-            return self.call(dot, first, command.args[1:], final)
+            return self.call(dot, first, command.args[1:], final, command)
         has_arguments = len(command.args) > 1 or final is not MISSING
         if has_arguments:
             self.refuse_arguments(first)
@@ -238,24 +239,28 @@ class Executor:
             if first:
                 return None
             raise self.error(node, f"nil pointer evaluating interface {{}}.{name}")
-        raise self.error(node, f"can't evaluate field {name} in type {type_name(value)}")
+        # What comes out of a map has the map's type until it is looked into.
+        seen = type_name(value) if first or isinstance(value, Struct) else "interface {}"
+        raise self.error(node, f"can't evaluate field {name} in type {seen}")
 
     # ---- functions
 
-    def call(self, dot: Any, node: Identifier, args: Sequence[Operand], final: Any) -> Any:
+    def call(
+        self, dot: Any, node: Identifier, args: Sequence[Operand], final: Any, command: Command | None = None
+    ) -> Any:
         if node.name in ("and", "or"):
             return self.choose(dot, node, args, final)
         values = [self.operand(dot, arg) for arg in args]
         if final is not MISSING:
             values.append(final)
         if node.name == "call":
-            raise self.error(node, "error calling call: " + _call_problem(args, values))
+            raise self.error(command or node, "error calling call: " + _call_problem(args, values))
         function = FUNCTIONS[node.name]
         self.check_count(node, len(args), len(values))
         try:
             return function.call(self.budget, *values)
         except FunctionError as error:
-            raise self.error(node, f"error calling {node.name}: {error}") from None
+            raise self.error(command or node, f"error calling {node.name}: {error}") from None
 
     def check_count(self, node: Identifier, given: int, count: int) -> None:
         function = FUNCTIONS[node.name]

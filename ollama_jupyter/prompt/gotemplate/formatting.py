@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ollama_jupyter.prompt.gotemplate.lexer import quote
-from ollama_jupyter.prompt.gotemplate.values import float_text, kind, text_of, type_name
+from ollama_jupyter.prompt.gotemplate.values import float_text, kind, prints_json, text_of, type_name
 from ollama_jupyter.prompt.limits import Budget
 
 _VERB = re.compile(r"%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d+)?)?(?P<verb>.)?", re.DOTALL)
@@ -91,7 +91,12 @@ def _formatted(value: Any, verb: str, flags: str, precision: int | None, budget:
     if value is None:
         return "<nil>" if verb == "v" else f"%!{verb}(<nil>)"
     by_kind = _BY_KIND.get(kind(value))
-    text = by_kind(value, verb, flags, precision) if by_kind else _other(value, verb, budget)
+    if by_kind:
+        text = by_kind(value, verb, flags, precision)
+    elif verb != "v" and isinstance(value, list) and not prints_json(value):
+        return "[" + " ".join(_formatted(item, verb, flags, precision, budget) for item in value) + "]"
+    else:
+        text = _other(value, verb, budget)
     if text is None:
         return f"%!{verb}({type_name(value)}={text_of(value, budget)})"
     return text
@@ -124,7 +129,7 @@ def _int(value: int, verb: str, flags: str, precision: int | None) -> str | None
 def _float(value: float, verb: str, flags: str, precision: int | None) -> str | None:
     sign = _sign(value < 0, flags)
     if verb in "vgG" and precision is None:
-        text = float_text(abs(value), 21)
+        text = float_text(abs(value))
         return sign + (text.upper() if verb == "G" else text)
     if verb in "eEfFgGv":
         return sign + format(abs(value), f".{6 if precision is None else precision}{verb.replace('v', 'g')}")
@@ -143,8 +148,6 @@ def _sign(negative: bool, flags: str) -> str:
 
 
 def _other(value: Any, verb: str, budget: Budget) -> str | None:
-    if verb in "v" or (verb == "t" and isinstance(value, bool)):
+    if verb == "v" or (verb == "t" and isinstance(value, bool)):
         return text_of(value, budget)
-    if verb in "sd" and not isinstance(value, bool):
-        return text_of(value, budget)
-    return None
+    return text_of(value, budget) if verb == "s" and not isinstance(value, bool) else None

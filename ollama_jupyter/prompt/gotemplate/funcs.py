@@ -114,7 +114,7 @@ def _indexed(item: Any, key: Any, budget: Budget) -> Any:
         raise FunctionError(f"can't index item of type {type_name(item)}")
     position = _position(key, len(values))
     if position == len(values):
-        raise FunctionError(f"reflect: slice index out of range: {position}")
+        raise FunctionError("reflect: slice index out of range")
     return values[position]
 
 

@@ -203,7 +203,7 @@ class _Lexer:
         if after == "_" or after.isalnum():
             raise _Stop(f"bad number syntax: {quote(self.source[self.pos : end + 1])}")
         if self.source[end - 1 : end] == "i" or (after and after in "+-"):
-            raise _Stop(f"bad number syntax: {quote(self.source[self.pos : end])}")
+            raise _Stop(f"bad number syntax: {quote(self.source[self.pos : end + 1])}")
         return self._take("number", end)
 
 

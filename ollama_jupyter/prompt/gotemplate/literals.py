@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from ollama_jupyter.prompt.gotemplate.lexer import quote
+
 _ESCAPE = re.compile(
     r"\\(?:x(?P<x>[0-9a-fA-F]{2})|u(?P<u>[0-9a-fA-F]{4})|U(?P<U>[0-9a-fA-F]{8})|(?P<o>[0-7]{3})|(?P<c>.))", re.DOTALL
 )
@@ -77,10 +79,10 @@ def number(source: str) -> int | float:
     if integer and integer.lastgroup:
         digits = integer[integer.lastgroup].replace("_", "")
         if len(digits) > 64:
-            raise ValueError(f"integer overflow: {source!r}")
+            raise ValueError(f"integer overflow: {quote(source)}")
         value = int(integer[1] + digits, _BASES[integer.lastgroup])
         if value not in _INT64:
-            raise ValueError(f"integer overflow: {source!r}")
+            raise ValueError(f"integer overflow: {quote(source)}")
         return value
     return _float(source)
 
@@ -90,7 +92,7 @@ def _float(source: str) -> float:
     try:
         value = float.fromhex(text) if "x" in text else float(text)
     except (ValueError, OverflowError):
-        raise ValueError(f"bad number syntax: {source!r}") from None
+        raise ValueError(f"illegal number syntax: {quote(source)}") from None
     if math.isinf(value):
-        raise ValueError(f"number out of range: {source!r}")
+        raise ValueError(f"number out of range: {quote(source)}")
     return value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ollama_jupyter.prompt.gotemplate.lexer import quote
+
 
 @dataclass(slots=True)
 class Node:
@@ -78,6 +80,11 @@ class Pipe(Node):
     declared: list[str] = field(default_factory=list)
     assigns: bool = False
 
+    @property
+    def last(self) -> Operand:
+        """The operand that was evaluated last, where Go places an error of what uses the pipe."""
+        return self.commands[-1].args[-1]
+
     def __str__(self) -> str:
         text = " | ".join(map(str, self.commands))
         if not self.declared:
@@ -121,6 +128,9 @@ class Invoke(Node):
 
     name: str
     pipe: Pipe | None
+
+    def __str__(self) -> str:
+        return f"{{{{template {quote(self.name)}{f' {self.pipe}' if self.pipe else ''}}}}}"
 
 
 @dataclass(slots=True)

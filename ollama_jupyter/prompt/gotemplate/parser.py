@@ -224,6 +224,7 @@ class _Parser:
 
     def invoke(self, keyword: Token) -> Invoke:
         context = f"{keyword.value} clause"
+        start = self.peek_word().pos
         name = self.template_name(context)
         pipe = None
         if keyword.value == "block" or self.peek_word().kind != "}}":
@@ -232,7 +233,7 @@ class _Parser:
             self.next_word()
         if keyword.value == "block":
             self.add(name, self.separate(context))
-        return Invoke(keyword.pos, name, pipe)
+        return Invoke(start, name, pipe)
 
     def template_name(self, context: str) -> str:
         token = self.expect("string", context)
@@ -310,7 +311,7 @@ class _Parser:
         while self.peek().kind == "field":
             names.append(self.next().value[1:])
         if isinstance(node, (Field, Variable)):
-            return type(node)(node.pos, node.names + names)
+            return type(node)(start, node.names + names)
         if isinstance(node, (Literal, Nil, Dot)):
             raise self.error(f"unexpected . after term {quote(str(node))}")
         return Chain(start, node, names)

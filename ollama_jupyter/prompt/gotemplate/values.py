@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from ollama_jupyter.errors import TemplateError
@@ -95,7 +96,7 @@ def text_of(value: Any, budget: Budget, nil: str = "<nil>", depth: int = 0) -> s
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return float_text(value, 21)
+        return float_text(value)
     if isinstance(value, int):
         return str(value)
     if isinstance(value, PropertyType) and len(value) == 1:
@@ -125,17 +126,18 @@ def _deeper(depth: int) -> int:
     return depth + 1
 
 
-def float_text(value: float, large: int) -> str:
-    """The shortest decimal that reads back the same, with an exponent below 1e-4 and from 1e`large` on."""
+def float_text(value: float, small: int = -4, large: int = 6) -> str:
+    """The shortest decimal that reads back the same, with an exponent below 1e`small` and from 1e`large` on."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     shortest = repr(value)
     mantissa, _, exponent_text = shortest.partition("e")
     exponent = int(exponent_text or 0) + _leading_exponent(mantissa)
-    if value != 0 and (exponent < -4 or exponent >= large):
+    if value != 0 and (exponent < small or exponent >= large):
         return _scientific(mantissa, exponent)
-    # From 1e16 on repr has an exponent where Go has none yet; such a value is whole.
-    return (f"{value:.0f}" if exponent_text else shortest).removesuffix(".0")
+    # repr has an exponent from 1e16 on and below 1e-4, where JSON has none yet.
+    plain = format(Decimal(shortest), "f") if exponent_text else shortest
+    return plain.removesuffix(".0")
 
 
 def _leading_exponent(mantissa: str) -> int:
@@ -164,7 +166,7 @@ def to_json(value: Any, budget: Budget, depth: int = 0) -> str:
     if value is None or isinstance(value, (bool, int)):
         return json.dumps(value)
     if isinstance(value, float):
-        return float_text(value, 21).replace("e-0", "e-")
+        return float_text(value, -6, 21).replace("e-0", "e-")
     if isinstance(value, PropertyType) and len(value) == 1:
         return json_string(value[0], budget)
     text = _container_json(value, budget, _deeper(depth))

@@ -342,7 +342,7 @@ async def test_the_probe_has_the_last_word(models: Path, tiny: bytes) -> None:
         raise ModelLoadError("it died")
 
     library = Library(Store(models), Settings(models=models), probe=probe)
-    with pytest.raises(ModelLoadError, match="it died"):
+    with pytest.raises(InvalidGGUF, match="it died"):  # the request's fault here: 400, not 500
         await make(library, "m", tiny)
     assert [path.name for path in seen] == [f"sha256-{Digest.of(tiny).hex}"]
     assert files(models) == set()
@@ -397,6 +397,11 @@ async def test_tags(library: Library, models: Path, tiny: bytes) -> None:
     assert (row.details.parameter_size, row.details.quantization_level) == ("29K", "F32")
     assert (row.details.context_length, row.details.embedding_length) == (512, 32)
     assert row.capabilities == ("completion",)
+
+
+async def test_open_takes_the_folder_of_the_settings(models: Path, tiny: bytes) -> None:
+    await make(Library.open(Settings(models=models)), "m", tiny)
+    assert ModelName.parse("m").manifest_path(models).exists()
 
 
 async def test_tags_lists_what_it_cannot_fully_read(library: Library, models: Path, tiny: bytes) -> None:

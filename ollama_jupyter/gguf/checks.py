@@ -99,6 +99,10 @@ def _check_heads(header: GGUFHeader) -> None:
         raise bad(f"{header.architecture}.attention.head_count must not be 0")
     if max(heads) > 1 << 16:
         raise bad(f"{header.architecture}.attention.head_count is {max(heads)}, more than 65536")
+    for key in ("attention.key_length", "attention.value_length"):
+        length = _number(header, key)
+        if length is not None and not 0 < length <= 1 << 16:
+            raise bad(f"{header.architecture}.{key} must be from 1 to 65536")
     shared = _per_layer(header, "attention.head_count_kv")
     if shared is not None:
         _check_shared_heads(header, heads, shared)

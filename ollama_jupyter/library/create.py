@@ -133,22 +133,28 @@ def _from_files(store: Store, files: Mapping[str, str], probe: Probe | None) -> 
     draft = Draft()
     for path in sorted(files):
         digest = Digest.parse(files[path])
-        try:
-            header = _read(store, path, digest)
-            if header.kind == "model" and probe:
-                probe(store.blobs.path(digest))
-        except FileNotFoundError:
-            raise BadRequest(f'blob "{digest}" not found: upload it first') from None
-        except (BadRequest, ModelLoadError):
-            store.discard_unnamed(digest)
-            raise
-        role = header.kind
-        draft.layers.append(Layer(LAYER_TYPE + role, digest, header.file_size, from_=path))
-        if role == "model":
+        header = _vet(store, path, digest, probe)
+        draft.layers.append(Layer(LAYER_TYPE + header.kind, digest, header.file_size, from_=path))
+        if header.kind == "model":
             _describe(draft, header)
     if not any(isinstance(layer, Layer) and layer.role == "model" for layer in draft.layers):
         raise BadRequest("no base model was found")
     return draft, ["parsing GGUF"] * len(files)
+
+
+def _vet(store: Store, path: str, digest: Digest, probe: Probe | None) -> GGUFHeader:
+    """The header of an uploaded file. A file that is refused is removed, unless a manifest names it."""
+    try:
+        header = _read(store, path, digest)
+        if header.kind == "model" and probe:
+            probe(store.blobs.path(digest))
+    except FileNotFoundError:
+        raise BadRequest(f'blob "{digest}" not found: upload it first') from None
+    except (BadRequest, ModelLoadError) as error:
+        store.discard_unnamed(digest)
+        # Here it is the request that is wrong, not the server.
+        raise error if isinstance(error, BadRequest) else InvalidGGUF(error.message) from None
+    return header
 
 
 def _read(store: Store, path: str, digest: Digest) -> GGUFHeader:

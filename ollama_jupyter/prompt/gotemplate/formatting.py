@@ -57,9 +57,12 @@ def _verb(match: re.Match[str], arguments: list[Any], budget: Budget) -> str:
     flags, width_text, precision_text, verb = match[1], match[2], match[3], match["verb"]
     if verb is None:
         return "%!(NOVERB)"
+    if verb == "v":
+        # With v it asks for the names of struct fields, not for a sign.
+        flags = flags.replace("+", "")
     width = _number(width_text, arguments)
     # A bare point is a precision of 0.
-    has_point = "." in match[0][len(flags) + 1 : -1]
+    has_point = "." in match[0][len(match[1]) + 1 : -1]
     precision = _number(precision_text, arguments) if precision_text else 0 if has_point else None
     if verb == "%":
         return "%"

@@ -1,142 +1,15 @@
-"""Filters: jinja2's usual ones, and Hugging Face's `tojson`. Each gets the evaluator and the value first."""
+"""The table of filters, and those that work on lists. Each gets the evaluator and the value first."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ollama_jupyter.errors import TemplateError
-from ollama_jupyter.prompt.jinja import methods
-from ollama_jupyter.prompt.jinja.operators import percent, refuse_undefined
-from ollama_jupyter.prompt.jinja.values import Undefined, bounded, items_of, measure, text
+from ollama_jupyter.prompt.jinja import scalar_filters as scalar
+from ollama_jupyter.prompt.jinja.values import Undefined, items_of, measure
 
 if TYPE_CHECKING:
     from ollama_jupyter.prompt.jinja.evaluator import Evaluator
-
-_MAX_INDENT = 16
-_HTML = {ord("<"): "&lt;", ord(">"): "&gt;", ord("&"): "&amp;", ord('"'): "&#34;", ord("'"): "&#39;"}
-
-
-def tojson(
-    run: Evaluator,
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: Any = None,
-    sort_keys: bool = False,
-) -> str:
-    """JSON without HTML escapes: a prompt is not a page."""
-    refuse_undefined(value)
-    if indent is not None and not 0 <= indent <= _MAX_INDENT:
-        raise TemplateError(f"tojson indents by at most {_MAX_INDENT}")
-    size = measure(value, run.budget)
-    run.budget.characters(
-        size.characters + size.nodes * (size.depth * (indent or 0) + 2 * _MAX_INDENT * bool(separators))
-    )
-    pair = tuple(text(part, run.budget) for part in separators) if separators else None
-    if pair and max(map(len, pair)) > _MAX_INDENT:
-        raise TemplateError(f"tojson takes separators of at most {_MAX_INDENT} characters")
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
-
-
-# ---- text
-
-
-def _of_text(name: str) -> Callable[..., Any]:
-    """A filter that is a method of strings; other values are made into text first."""
-    method = methods.STRING[name]
-
-    def apply(run: Evaluator, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(run.budget, text(value, run.budget), *args, **kwargs)
-
-    return apply
-
-
-def trim(run: Evaluator, value: Any, chars: str | None = None) -> str:
-    return str(methods.STRING["strip"](run.budget, text(value, run.budget), chars))
-
-
-def capitalize_words(run: Evaluator, value: Any) -> str:
-    words = methods.STRING["split"](run.budget, text(value, run.budget), " ")
-    return " ".join(word[:1].upper() + word[1:].lower() for word in words)
-
-
-def join(run: Evaluator, value: Any, d: str = "", attribute: Any = None) -> str:
-    items = items_of(value, run.budget)
-    if attribute is not None:
-        items = [run.path(item, attribute) for item in items]
-    return methods.join(run.budget, text(d, run.budget), items)
-
-
-def replace(run: Evaluator, value: Any, old: Any, new: Any, count: int | None = None) -> Any:
-    parts = (text(part, run.budget) for part in (value, old, new))
-    return methods.STRING["replace"](run.budget, *parts, -1 if count is None else count)
-
-
-def indent(run: Evaluator, value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    source = text(value, run.budget)
-    margin = len(width) if isinstance(width, str) else width
-    lines = methods.STRING["splitlines"](run.budget, source + "\n")
-    run.budget.characters(len(source) + len(lines) * max(margin, 0))
-    prefix = width if isinstance(width, str) else " " * width
-    shown = [line if not line and not blank else prefix + line for line in lines]
-    return "\n".join(shown if first or not lines else [lines[0], *shown[1:]])
-
-
-def escape(run: Evaluator, value: Any) -> str:
-    source = text(value, run.budget)
-    run.budget.characters(5 * len(source))
-    return source.translate(_HTML)
-
-
-def to_text(run: Evaluator, value: Any) -> str:
-    return text(value, run.budget)
-
-
-def format_(run: Evaluator, value: Any, *args: Any, **kwargs: Any) -> str:
-    return percent(text(value, run.budget), kwargs or args, run.budget)
-
-
-def wordcount(run: Evaluator, value: Any) -> int:
-    return len(methods.STRING["split"](run.budget, text(value, run.budget)))
-
-
-# ---- numbers
-
-
-def to_int(run: Evaluator, value: Any, default: int = 0, base: int = 10) -> Any:
-    try:
-        return bounded(int(value, base) if isinstance(value, str) else int(value))
-    except (TypeError, ValueError, OverflowError):
-        try:
-            return bounded(int(float(value)))
-        except (TypeError, ValueError, OverflowError):
-            return default
-
-
-def to_float(run: Evaluator, value: Any, default: float = 0.0) -> Any:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return default
-
-
-def absolute(run: Evaluator, value: Any) -> Any:
-    refuse_undefined(value)
-    return abs(value)
-
-
-def round_(run: Evaluator, value: Any, precision: int = 0, method: str = "common") -> Any:
-    if method == "common":
-        return round(float(value), precision)
-    import math
-
-    factor = 10 ** max(-20, min(precision, 20))
-    return (math.ceil if method == "ceil" else math.floor)(value * factor) / factor
-
-
-# ---- sequences
 
 
 def length(run: Evaluator, value: Any) -> int:
@@ -292,21 +165,21 @@ def _chosen(keep: bool, by_attribute: bool) -> Callable[..., list[Any]]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    **{name: _of_text(name) for name in ("upper", "lower", "capitalize", "center")},
+    **{name: scalar.of_text(name) for name in ("upper", "lower", "capitalize", "center")},
     **dict.fromkeys(("count", "length"), length),
     **dict.fromkeys(("d", "default"), default),
-    **dict.fromkeys(("e", "escape", "forceescape"), escape),
-    "abs": absolute,
+    **dict.fromkeys(("e", "escape", "forceescape"), scalar.escape),
+    "abs": scalar.absolute,
     "batch": batch,
     "dictsort": dictsort,
     "first": first,
-    "float": to_float,
-    "format": format_,
+    "float": scalar.to_float,
+    "format": scalar.format_,
     "groupby": groupby,
-    "indent": indent,
-    "int": to_int,
+    "indent": scalar.indent,
+    "int": scalar.to_int,
     "items": items_filter,
-    "join": join,
+    "join": scalar.join,
     "last": last,
     "list": to_list,
     "map": map_,
@@ -314,18 +187,18 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "min": minimum,
     "reject": _chosen(False, False),
     "rejectattr": _chosen(False, True),
-    "replace": replace,
+    "replace": scalar.replace,
     "reverse": reverse,
-    "round": round_,
+    "round": scalar.rounded,
     "safe": same,
     "select": _chosen(True, False),
     "selectattr": _chosen(True, True),
     "sort": sort,
-    "string": to_text,
+    "string": scalar.to_text,
     "sum": sum_,
-    "title": capitalize_words,
-    "tojson": tojson,
-    "trim": trim,
+    "title": scalar.capitalize_words,
+    "tojson": scalar.tojson,
+    "trim": scalar.trim,
     "unique": unique,
-    "wordcount": wordcount,
+    "wordcount": scalar.wordcount,
 }

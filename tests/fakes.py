@@ -146,6 +146,9 @@ class FakeManager:
     def ps(self) -> list[RunningModel]:
         return self.running
 
+    async def start(self) -> None:
+        pass
+
     async def close(self) -> None:
         self.closed = True
 

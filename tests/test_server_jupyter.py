@@ -190,7 +190,7 @@ def test_preflight_is_jupyters(fetch: Callable[..., Any]) -> None:
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-# ---- what is answered ------------------------------------------------------------------------------------------------
+# ---- what is answered ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["ollama", "ollama/"])

@@ -44,6 +44,7 @@ class Resource(web.RequestHandler):
     auth_resource = "ollama_jupyter:models"
     auth_action: str | None = None  # None: read or write, by the verb
     ended = False  # the stream's last line is out; nothing may follow it
+    _arriving = False
     _answered = False  # before the body was complete; the verb must not run
     _gone = False
     _logged = False
@@ -87,6 +88,7 @@ class Resource(web.RequestHandler):
         return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
 
     async def data_received(self, chunk: bytes) -> None:
+        self._arriving = True
         if self._answered:
             return
         try:
@@ -107,8 +109,10 @@ class Resource(web.RequestHandler):
         self.set_header("Connection", "close")
         self.set_header("Content-Length", sum(len(part) for part in self._write_buffer))
         self.flush()
-        waits = self.request.headers.get("Expect") == "100-continue"  # and then sends nothing that could be lost
-        IOLoop.current().call_later(0 if waits else LINGER_S, self._end)
+        if self.request.headers.get("Expect") == "100-continue" and not self._arriving:
+            self._end()  # the client holds its body back: nothing can be lost
+        else:
+            IOLoop.current().call_later(LINGER_S, self._end)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         if self._answered:

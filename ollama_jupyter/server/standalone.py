@@ -163,15 +163,16 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings) -> int:
+    stop = _stop_event()  # before anybody is told that we listen: a signal may come right after
     ollama = Ollama.create(settings)
+    await ollama.start()
     host = bindable(settings.host)
     try:
         listener = Listener(ollama, host)
     except OSError as error:
         print(f"Error: cannot listen on {host.host or '*'}:{host.port}: {error.strerror}", file=sys.stderr)
         return 1
-    await ollama.start()
-    await _signal()
+    await stop.wait()
     log.info("ending")
     _end_for_certain()
     await ollama.close()
@@ -179,12 +180,12 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-async def _signal() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+def _stop_event() -> asyncio.Event:
+    """Set by Ctrl-C or SIGTERM."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))  # works on Windows too
-    await stop.wait()
+    return stop
 
 
 def _end_for_certain() -> None:

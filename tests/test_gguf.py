@@ -282,12 +282,19 @@ MEANING = [
     ("llama__attention__key_length", gguf_value("string", "8")),
     ("llama__attention__value_length", u32(2**31)),
     ("llama__attention__value_length", gguf_value("[uint32]", [8, 8])),
+    ("llama__rope__scaling__type", gguf_value("string", "bogus")),
+    ("llama__rope__scaling__type", u32(1)),
+    ("llama__attention__layer_norm_rms_epsilon", gguf_value("float32", float("nan"))),
+    ("llama__attention__layer_norm_rms_epsilon", gguf_value("float32", -1.0)),
+    ("llama__attention__layer_norm_epsilon", gguf_value("float32", float("inf"))),
+    ("llama__attention__group_norm_epsilon", u32(0)),
     ("llama__expert_count", u32(8)),
     ("llama__expert_count", u32(513)),
     ("llama__expert_used_count", u32(2)),
     ("llama__expert_group_count", u32(2)),
     ("tokenizer__ggml__model", None),
     ("tokenizer__ggml__model", u32(1)),
+    ("tokenizer__ggml__model", gguf_value("string", "bert")),
     ("tokenizer__ggml__tokens", None),
     ("tokenizer__ggml__tokens", gguf_value("[uint32]", [1, 2, 3, 4])),
     ("tokenizer__ggml__tokens", gguf_value("[string]", [])),
@@ -312,7 +319,13 @@ def test_absurd_values_are_refused_by_name(read, key: str, value: bytes | None) 
     with pytest.raises(InvalidGGUF) as caught:
         read(minimal_gguf(**{key: value}))
     assert caught.value.status == 400
-    names = {"expert": "experts", "tokens": "token", "token_type": "token", "embedding_length": "embedding_length"}
+    names = {
+        "expert": "experts",
+        "ggml__model": "",
+        "tokens": "token",
+        "token_type": "token",
+        "embedding_length": "embedding_length",
+    }
     expected = next((text for part, text in names.items() if part in key), key.split("__", 1)[1].replace("__", "."))
     assert expected in caught.value.message
 

@@ -27,6 +27,8 @@ _BYTE = re.compile(rb"<0x[0-9A-Fa-f]{2}>\Z")
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 # These have no attention, and say so with zero heads.
 _HEADLESS = ("mamba", "rwkv", "arwkv")
+_ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
+_EPSILONS = ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon", "attention.group_norm_epsilon")
 _LIMITS = {"context_length": 2**31 - 1, "embedding_length": 1 << 20, "feed_forward_length": 1 << 24}
 
 
@@ -50,6 +52,7 @@ def check_header(header: GGUFHeader, path: Path) -> GGUFHeader:
         return header
     _check_layers(header)
     _check_heads(header)
+    _check_numerics(header)
     _check_experts(header)
     return replace(header, tokens=_check_vocabulary(header, path))
 
@@ -118,6 +121,17 @@ def _check_shared_heads(header: GGUFHeader, heads: tuple[int, ...], shared: tupl
         raise bad(f"{header.architecture}.attention.head_count is not a multiple of its attention.head_count_kv")
 
 
+def _check_numerics(header: GGUFHeader) -> None:
+    """Values that llama.cpp asserts on only when the first token is computed, or compares with a fixed list."""
+    scaling = header.get("rope.scaling.type", "none")
+    if scaling not in _ROPE_SCALINGS:
+        raise bad(f"{header.architecture}.rope.scaling.type must be one of {', '.join(_ROPE_SCALINGS)}")
+    for key in _EPSILONS:
+        value = header.get(key, 0.0)
+        if not isinstance(value, float) or not 0 <= value < 1:  # NaN fails this too
+            raise bad(f"{header.architecture}.{key} must be a float32 from 0 to 1")
+
+
 def _check_experts(header: GGUFHeader) -> None:
     experts, used = _number(header, "expert_count") or 0, _number(header, "expert_used_count") or 0
     groups = _number(header, "expert_group_count") or 0
@@ -160,6 +174,8 @@ def _check_vocabulary(header: GGUFHeader, path: Path) -> dict[int, bytes]:
         raise bad("tokenizer.ggml.merges must be an array of strings")
     special = _special_ids(header, size)
     bytes_ = _byte_tokens(header, path)
+    if bytes_ and header.text("tokenizer.ggml.model") == "bert":
+        raise bad("byte tokens, which a tokenizer.ggml.model of bert cannot have")
     texts = tokens.strings_at(path, special | bytes_)
     for i in bytes_:
         if not _BYTE.match(texts[i]):

@@ -112,7 +112,12 @@ def test_a_taken_port_is_one_clear_line(start: Start) -> None:
 
 def test_debug_shows_what_is_not_acted_on(start: Start) -> None:
     child = start(OLLAMA_DEBUG="1", OLLAMA_AUTH="1")
-    port_of(child)
+    assert child.stderr is not None
+    lines = iter(child.stderr)
+    seen = [next(lines)]
+    while "Listening" not in seen[-1]:
+        seen.append(next(lines))
+    assert any("OLLAMA_AUTH: not yet" in line for line in seen)
     child.terminate()
     assert child.wait(10) == 0
 

@@ -12,8 +12,7 @@ from ollama_jupyter import __version__
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser()
-    if arguments[:1] == ["demo"]:  # demo reads its own flags
+    if arguments[:1] == ["demo"]:  # demo and serve read their own flags
         from ollama_jupyter.cli.demo import run
 
         return int(run(arguments[1:]))
@@ -21,12 +20,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ollama_jupyter.cli.serve import run as serve
 
         return serve(arguments[1:])
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.version or options.command == "version":
         print(f"ollama-jupyter version is {__version__}")
         return 0
     parser.print_help()
-    return 0 if options.command is None else 2
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

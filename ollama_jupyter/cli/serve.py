@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -25,8 +26,9 @@ def run(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(argv)
-    set_up_logging(Settings.from_env().debug)
-    settings = Settings.from_env()  # again, now that what it says about variables is seen
+    debug = Settings.from_env({"OLLAMA_DEBUG": os.environ.get("OLLAMA_DEBUG", "")}).debug
+    set_up_logging(debug)  # first, so that what the others' reading says is seen
+    settings = Settings.from_env()
 
     from ollama_jupyter.server.standalone import serve
 

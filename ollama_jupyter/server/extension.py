@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union
+from traitlets import Bool, Float, Int, List, TraitError, TraitType, Unicode, Union
 
 from ollama_jupyter.config import SETTINGS, Setting, Settings, parse_host
 from ollama_jupyter.server.app import Ollama
@@ -41,7 +41,10 @@ def _trait(setting: Setting) -> TraitType[Any, Any]:
 def _value(field: str, given: Any) -> Any:
     """A trait's value as Settings holds it: texts are read as in the environment, so that `"10m"` works."""
     if isinstance(given, str):
-        return _PARSERS[field](given)
+        try:
+            return _PARSERS[field](given)
+        except ValueError:
+            raise TraitError(f"OllamaExtension.{field}: cannot read {given!r}") from None
     return tuple(given) if isinstance(given, list) else given
 
 
@@ -63,19 +66,22 @@ class OllamaExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """Read our settings: before kernels get an OLLAMA_HOST of ours, which is not meant for us."""
         self._share_log()
-        self.ollama = Ollama.create(self.server_settings())
+        settings = self.server_settings()
+        log.setLevel(logging.DEBUG if settings.debug else logging.INFO)
+        self.ollama = Ollama.create(settings)
         self.settings["ollama"] = self.ollama
 
     def server_settings(self) -> Settings:
-        given = {field: getattr(self, field) for field in _PARSERS if field and getattr(self, field) is not None}
-        return Settings.from_env(**{field: _value(field, value) for field, value in given.items()})
+        """The environment's settings with the traits laid over them."""
+        given = {field: getattr(self, field) for field in _PARSERS if field}
+        return Settings.from_env(**{field: _value(field, value) for field, value in given.items() if value is not None})
 
     def _share_log(self) -> None:
         """Our lines go where Jupyter's go."""
         for handler in self.serverapp.log.handlers if self.serverapp else ():
             if handler not in log.handlers:
                 log.addHandler(handler)
-        log.setLevel(logging.INFO)
+        log.setLevel(logging.DEBUG)  # until the settings are read: what reading them says is not lost
 
     def initialize_handlers(self) -> None:
         self.handlers.extend(handlers(JupyterDoor, guard, "ollama"))

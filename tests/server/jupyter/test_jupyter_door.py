@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import os
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from fakes import FINAL, Raw, fake_ollama
-from tornado.httpclient import HTTPClientError
+from fakes import FINAL, Raw
 
-from ollama_jupyter.config import SETTINGS, Settings
 from ollama_jupyter.errors import EngineError, ModelNotFound
 from ollama_jupyter.messages import Chunk
-from ollama_jupyter.server import app
-from ollama_jupyter.server.extension import OllamaExtension
 from ollama_jupyter.server.routes import METHODS, ROUTES
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -44,60 +37,6 @@ PATHS = [
     "ollama/nope",
     "ollama/api/nope/deeper",
 ]
-
-
-@pytest.fixture
-def jp_server_config() -> dict[str, Any]:
-    return {
-        "ServerApp": {
-            # Terminals have an undecorated endpoint, which would be the warning that we look for in ours.
-            "jpserver_extensions": {"ollama_jupyter": True, "jupyter_server_terminals": False},
-            "allow_unauthenticated_access": False,
-            "reraise_server_extension_failures": True,
-        }
-    }
-
-
-@pytest.fixture
-def run(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Run:
-    return jp_asyncio_loop.run_until_complete
-
-
-@pytest.fixture
-def ollama(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """The fake application that the extension gets instead of the real one."""
-    folder = tmp_path / "blobs"
-    folder.mkdir()
-    made = fake_ollama(folder)
-    monkeypatch.setattr(app.Ollama, "create", classmethod(lambda cls, settings: made))
-    return made
-
-
-@pytest.fixture
-def fetch(ollama: Any, jp_fetch: Any, run: Run) -> Callable[..., Any]:
-    def call(*parts: str, **kwargs: Any) -> Any:
-        try:
-            return run(jp_fetch(*parts, allow_nonstandard_methods=True, **kwargs))
-        except HTTPClientError as error:
-            return error.response
-
-    return call
-
-
-@pytest.fixture
-def post(fetch: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda path, body, **kwargs: fetch("ollama", path, method="POST", body=json.dumps(body), **kwargs)
-
-
-@pytest.fixture
-def port(ollama: Any, http_server: Any) -> int:
-    [socket] = http_server._sockets.values()
-    return int(socket.getsockname()[1])
-
-
-@pytest.fixture
-def base(jp_base_url: str) -> str:
-    return f"{jp_base_url}ollama"
 
 
 # ---- who gets in ---------------------------------------------------------------------------------------------------
@@ -296,112 +235,3 @@ def test_activity_is_tracked_unless_asked_not_to(fetch: Callable[..., Any], jp_w
     assert "api_last_activity" not in jp_web_app.settings
     fetch("ollama/api/ps")
     assert "api_last_activity" in jp_web_app.settings
-
-
-# ---- the extension -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def extension(ollama: Any, jp_serverapp: Any, run: Run) -> Iterator[OllamaExtension]:
-    """Started, as Jupyter does once its loop runs."""
-    point = jp_serverapp.extension_manager.extension_points["ollama_jupyter"].app
-    run(point._start_jupyter_server_extension(jp_serverapp))
-    yield point
-    run(point.stop_extension())
-
-
-def test_kernels_are_given_the_kernel_door(
-    extension: OllamaExtension, run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
-    url = os.environ["OLLAMA_HOST"]
-    door, _, key = url.partition("/k/")
-    assert door == f"http://127.0.0.1:{extension.kernel_door.port}"  # type: ignore[union-attr]
-    assert len(bytes.fromhex(key)) == 16
-    caplog.set_level(logging.DEBUG)
-
-    async def ask() -> int:
-        raw = await Raw.open(int(door.rpartition(":")[2]))
-        await raw.send("GET", f"/k/{key}/api/version")
-        status, _, _ = await raw.answer()
-        await raw.close()
-        return status
-
-    assert run(ask()) == 200
-    assert "GET /api/version 200" in caplog.text
-    assert key not in caplog.text
-
-
-def test_the_outer_host_comes_back_when_the_server_ends(
-    ollama: Any, jp_serverapp: Any, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OLLAMA_HOST", "elsewhere:1")
-    point = jp_serverapp.extension_manager.extension_points["ollama_jupyter"].app
-    run(point._start_jupyter_server_extension(jp_serverapp))
-    assert os.environ["OLLAMA_HOST"] != "elsewhere:1"
-    run(point.stop_extension())
-    assert os.environ["OLLAMA_HOST"] == "elsewhere:1"
-    assert ollama.manager.closed
-
-
-def test_connect_kernels_off_leaves_the_environment_alone(
-    monkeypatch: pytest.MonkeyPatch, ollama: Any, jp_serverapp: Any, run: Run
-) -> None:
-    ollama.settings = Settings(connect_kernels=False)
-    point = jp_serverapp.extension_manager.extension_points["ollama_jupyter"].app
-    run(point._start_jupyter_server_extension(jp_serverapp))
-    assert "OLLAMA_HOST" not in os.environ
-    assert point.kernel_door is None
-
-
-def test_the_plain_listener_is_off_unless_asked_for(ollama: Any, jp_serverapp: Any, run: Run) -> None:
-    point = jp_serverapp.extension_manager.extension_points["ollama_jupyter"].app
-    run(point._start_jupyter_server_extension(jp_serverapp))
-    assert point.listener is None
-    run(point.stop_extension())
-
-
-def test_stopping_tells_running_requests(
-    extension: OllamaExtension, run: Run, port: int, base: str, jp_auth_header: Any, ollama: Any
-) -> None:
-    ollama.service.says(Chunk("one"), asyncio.Event())
-
-    async def ask() -> list[bytes]:
-        raw = await Raw.open(port)
-        await raw.send("POST", f"{base}/api/generate", b'{"model":"m","prompt":"hi"}', **jp_auth_header)
-        await raw.head()
-        lines = [await raw.chunk()]
-        assert extension.current_activity() == {f"POST {base}/api/generate": True}
-        await extension.stop_extension()
-        while lines[-1]:
-            lines.append(await raw.chunk())
-        await raw.close()
-        return lines
-
-    lines = run(asyncio.wait_for(ask(), 10))
-    assert json.loads(lines[-2]) == {"error": "server is shutting down"}
-    assert len(lines) == 3
-    assert extension.current_activity() is None
-
-
-class TestTraits:
-    """The table of config.py as traitlets."""
-
-    def test_every_setting_is_a_trait_with_help(self) -> None:
-        traits = OllamaExtension.class_traits(config=True)
-        for setting in SETTINGS:
-            if setting.field:
-                assert setting.env in traits[setting.field].help
-
-    def test_config_wins_over_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("OLLAMA_NUM_PARALLEL", "2")
-        monkeypatch.setenv("OLLAMA_MAX_QUEUE", "9")
-        app = OllamaExtension(num_parallel=8, keep_alive="10m", connect_kernels=False, origins=["http://a"])
-        settings = app.server_settings()
-        assert (settings.num_parallel, settings.max_queue, settings.keep_alive) == (8, 9, 600.0)
-        assert (settings.connect_kernels, settings.origins) == (False, ("http://a",))
-
-    def test_nothing_set_is_the_defaults(self) -> None:
-        assert OllamaExtension().server_settings() == Settings()
-
-    def test_numbers_are_durations_too(self) -> None:
-        assert OllamaExtension(keep_alive=5.0).server_settings().keep_alive == 5.0

@@ -50,12 +50,17 @@ class Renderer:
         Raises:
             TemplateError: the template does not parse, refuses the conversation, or runs over its limits.
         """
+        try:
+            return self._rendered(self._chat(messages, think, tools))
+        except RecursionError:
+            raise TemplateError("the tools or tool calls are nested too deeply") from None
+
+    def _chat(self, messages: Sequence[Message], think: Think, tools: Sequence[Any]) -> str:
         if self.kind == "go":
-            return self._rendered(render_messages(self.source or DEFAULT_TEMPLATE, messages, think=think, tools=tools))
+            return render_messages(self.source or DEFAULT_TEMPLATE, messages, think=think, tools=tools)
         from ollama_jupyter.prompt.jinja import render_chat
 
-        text = render_chat(self.source, messages, bos=self.bos, eos=self.eos, think=think, tools=tools)
-        return self._rendered(text)
+        return render_chat(self.source, messages, bos=self.bos, eos=self.eos, think=think, tools=tools)
 
     def generate(self, messages: Sequence[Message], *, think: Think = None) -> Rendered:
         """The prompt of `/api/generate`: as `chat`, but a model without any template continues the plain text."""

@@ -31,6 +31,9 @@ from ollama_jupyter.prompt.gotemplate.nodes import (
 from ollama_jupyter.prompt.gotemplate.values import Struct, is_true, kind, text_of, type_name
 from ollama_jupyter.prompt.limits import MAX_DEPTH, Budget
 
+# How much of the failing expression an error quotes.
+_CONTEXT = 200
+
 
 class _Missing:
     """No value was piped in, which is not the same as a nil."""
@@ -68,7 +71,7 @@ class Executor:
         before = self.source[: node.pos]
         column = len(before[before.rfind("\n") + 1 :].encode("utf-8", "replace"))
         place = f"{before.count(chr(10)) + 1}:{column}"
-        return TemplateError(f"template: :{place}: executing {quote(self.name)} at <{node}>: {message}")
+        return TemplateError(f"template: :{place}: executing {quote(self.name)} at <{str(node)[:_CONTEXT]}>: {message}")
 
     # ---- statements
 
@@ -174,6 +177,7 @@ class Executor:
         return value
 
     def assign(self, pipe: Pipe, name: str, value: Any) -> None:
+        self.budget.step(1 + len(self.variables) // 16)
         for place in range(len(self.variables) - 1, -1, -1):
             if self.variables[place][0] == name:
                 self.variables[place] = (name, value)
@@ -181,6 +185,7 @@ class Executor:
         raise self.error(pipe.last, f"undefined variable: {name}")
 
     def variable(self, node: Variable) -> Any:
+        self.budget.step(1 + len(self.variables) // 16)
         for name, value in reversed(self.variables):
             if name == node.names[0]:
                 return value

@@ -22,6 +22,7 @@ from ollama_jupyter.prompt.gotemplate.nodes import (
 )
 from ollama_jupyter.prompt.limits import MAX_DEPTH
 
+MAX_VARIABLES = 1000
 _OPERANDS = frozenset(["bool", "char", "field", "identifier", "number", "string", "variable", "("])
 
 
@@ -122,6 +123,8 @@ class ExpressionParser:
 
     def declare(self, pipe: Pipe, variable: Token) -> None:
         pipe.declared.append(variable.value)
+        if len(self.variables) >= MAX_VARIABLES:
+            raise self.error(f"declares more than {MAX_VARIABLES} variables")
         self.variables.append(variable.value)
 
     def check(self, pipe: Pipe, context: str) -> None:

@@ -98,7 +98,7 @@ def index(budget: Budget, item: Any, *keys: Any) -> Any:
 
 def _bytes(text: str, budget: Budget) -> bytes:
     """Go counts and cuts strings in bytes."""
-    budget.read(len(text))
+    budget.read(4 * len(text))
     return text.encode("utf-8", "replace")
 
 

@@ -79,10 +79,10 @@ def number(source: str) -> int | float:
     if integer and integer.lastgroup:
         digits = integer[integer.lastgroup].replace("_", "")
         if len(digits) > 64:
-            raise ValueError(f"integer overflow: {quote(source)}")
+            raise ValueError(f"integer overflow: {quote(source[:40])}")
         value = int(integer[1] + digits, _BASES[integer.lastgroup])
         if value not in _INT64:
-            raise ValueError(f"integer overflow: {quote(source)}")
+            raise ValueError(f"integer overflow: {quote(source[:40])}")
         return value
     return _float(source)
 
@@ -92,7 +92,7 @@ def _float(source: str) -> float:
     try:
         value = float.fromhex(text) if "x" in text else float(text)
     except (ValueError, OverflowError):
-        raise ValueError(f"illegal number syntax: {quote(source)}") from None
+        raise ValueError(f"illegal number syntax: {quote(source[:40])}") from None
     if math.isinf(value):
-        raise ValueError(f"number out of range: {quote(source)}")
+        raise ValueError(f"number out of range: {quote(source[:40])}")
     return value

@@ -43,6 +43,7 @@ class Evaluator:
 
     def value(self, node: nodes.Node, scope: Scope) -> Any:
         self.budget.step()
+        self.line = node.lineno or self.line
         evaluate = _EVALUATE.get(type(node).__name__)
         if evaluate is None:
             raise TemplateError(f"chat templates cannot use {type(node).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from ollama_jupyter.prompt.jinja.values import bounded, items_of, measure, text
 if TYPE_CHECKING:
     from ollama_jupyter.prompt.jinja.evaluator import Evaluator
 
+# What jinja2 takes for a word of a title.
+_WORD = re.compile(r"[^-\s({\[<]+")
 _MAX_INDENT = 16
 _HTML = {ord("<"): "&lt;", ord(">"): "&gt;", ord("&"): "&amp;", ord('"'): "&#34;", ord("'"): "&#39;"}
 
@@ -62,8 +65,10 @@ def trim(run: Evaluator, value: Any, chars: str | None = None) -> str:
 
 
 def capitalize_words(run: Evaluator, value: Any) -> str:
-    words = methods.STRING["split"](run.budget, text(value, run.budget), " ")
-    return " ".join(word[:1].upper() + word[1:].lower() for word in words)
+    source = text(value, run.budget)
+    run.budget.items(len(source) // 16)
+    run.budget.characters(len(source))
+    return _WORD.sub(lambda word: word[0][:1].upper() + word[0][1:].lower(), source)
 
 
 def join(run: Evaluator, value: Any, d: str = "", attribute: Any = None) -> str:

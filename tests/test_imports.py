@@ -17,7 +17,7 @@ VALUES = {"errors", "names", "durations", "config", "messages"}
 MAY_IMPORT: dict[str, set[str]] = {
     "": {"server.extension", "notebook.magics"},  # __init__.py: entry points
     "__main__": {"cli"},
-    **{value: VALUES for value in VALUES},
+    **dict.fromkeys(VALUES, VALUES),
     "modelfile": set(),
     "gguf": set(),
     "store": {"gguf", "modelfile"},
@@ -38,7 +38,7 @@ ONLY_IN: dict[str, set[str]] = {
     "jupyter_server": {"server"},
     "IPython": {"", "notebook"},
     "ipywidgets": {"notebook"},
-    "minijinja": {"prompt"},
+    "jinja2": {"prompt"},
     "ollama": {"notebook", "cli"},
 }
 
@@ -65,7 +65,9 @@ def within(module: str, rooms: set[str]) -> bool:
     )
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value) if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("module", "path"), list(modules()), ids=lambda value: str(value) if isinstance(value, str) else ""
+)
 def test_imports_follow_the_arrows(module: str, path: Path) -> None:
     room = module.split(".")[0]
     assert room in MAY_IMPORT, f"a new room {room}: which rooms may it import?"
@@ -82,7 +84,7 @@ def test_no_room_is_named_utils() -> None:
     assert not [path for path in PACKAGE.rglob("*") if "util" in path.name]
 
 
-@pytest.mark.parametrize("heavy", ["llama_cpp", "numpy", "minijinja", "ollama", "IPython", "tornado"])
+@pytest.mark.parametrize("heavy", ["llama_cpp", "numpy", "jinja2", "ollama", "IPython", "tornado"])
 def test_importing_the_package_brings_nothing_heavy(heavy: str) -> None:
     code = f"import sys, ollama_jupyter; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -637,7 +637,7 @@ async def test_an_empty_store_offers_the_default(package: Path, models: Path) ->
     model = await library.resolve("SmolLM2:135M")
     after = package.stat()
     assert model.name.display == DEFAULT_MODEL
-    assert (model.params, model.template) == ({"stop": ["<|im_start|>", "<|im_end|>"]}, None)
+    assert (model.params, model.template) == ({"num_predict": 1024, "stop": ["<|im_start|>", "<|im_end|>"]}, None)
     assert "Apache" in model.licenses[0]
     assert (after.st_nlink, model.weights.stat().st_ino) == (before.st_nlink + 1, before.st_ino)
     assert (after.st_mtime_ns, after.st_mode, after.st_uid) == (before.st_mtime_ns, before.st_mode, before.st_uid)

@@ -15,7 +15,9 @@ from ollama_jupyter.engine.scheduler import MIN_CHUNK, STEP_SECONDS, Scheduler
 from ollama_jupyter.messages import Options
 
 
-def request(id: int, tokens: list[int], *, predict: int = 5, num_ctx: int = 1000, shift: bool = True, **options) -> Submit:
+def request(
+    id: int, tokens: list[int], *, predict: int = 5, num_ctx: int = 1000, shift: bool = True, **options
+) -> Submit:
     return Submit(id, tuple(tokens), Options(num_predict=predict, **options), num_ctx, shift)
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from ollama_jupyter.errors import ModelLoadError
+from ollama_jupyter.errors import EngineError, InsufficientMemory, ModelLoadError
 
 _KEPT_ENV = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "TMPDIR", "PYTHONPATH", "LANG")
 _DEVICE_ENV = ("CUDA_", "HIP_", "ROCR_", "GGML_", "GPU_", "HSA_")
@@ -33,15 +33,15 @@ class Prober:
 
         Raises:
             ModelLoadError: it does not, with the reason; the reason is remembered.
+            EngineError: the child gave no verdict on the file: it ran out of time or memory.
         """
         key = await asyncio.to_thread(self._key, digest, adapters)
         verdict = self._verdicts.get(key)
         if verdict is None:
             verdict = await asyncio.to_thread(self._read, key)
         if verdict is None:
-            verdict, lasting = await self._run(path, adapters)
-            if lasting:
-                await asyncio.to_thread(self._write, key, verdict)
+            verdict = await self._run(path, adapters)
+            await asyncio.to_thread(self._write, key, verdict)
         self._verdicts[key] = verdict
         if verdict:
             raise ModelLoadError(verdict)
@@ -70,8 +70,8 @@ class Prober:
         except OSError:
             return
 
-    async def _run(self, path: Path, adapters: tuple[str, ...]) -> tuple[str, bool]:
-        """The verdict ("" is good) and whether it will hold: a child killed from outside says nothing lasting."""
+    async def _run(self, path: Path, adapters: tuple[str, ...]) -> str:
+        """The child's verdict; "" is good."""
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -85,7 +85,7 @@ class Prober:
         try:
             out, _ = await asyncio.wait_for(child.communicate(question), self._timeout)
         except asyncio.TimeoutError:
-            return "the model did not load in time", False
+            raise EngineError("timed out waiting for the model to load") from None
         finally:
             if child.returncode is None:
                 child.kill()
@@ -93,15 +93,15 @@ class Prober:
         return _verdict(child.returncode or 0, out)
 
 
-def _verdict(code: int, out: bytes) -> tuple[str, bool]:
+def _verdict(code: int, out: bytes) -> str:
     try:
-        return str(json.loads(out.splitlines()[-1])["reason"]), True
+        return str(json.loads(out.splitlines()[-1])["reason"])
     except (IndexError, ValueError, KeyError):
         pass
     if code == -signal.SIGKILL:
-        return "the model was killed while loading: it needs more memory than there is", False
+        raise InsufficientMemory("the model was killed while loading: it needs more memory than there is")
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return f"the model is unusable: loading it ended llama.cpp ({name})", True
+    return f"the model is unusable: loading it ended llama.cpp ({name})"
 
 
 def _child_env() -> dict[str, str]:

@@ -35,7 +35,8 @@ LICENSE = """\
 SmolLM2-135M-Instruct by Hugging Face (HuggingFaceTB), licensed under the Apache License, Version 2.0.
 You may obtain a copy of the license at https://www.apache.org/licenses/LICENSE-2.0
 """
-PARAMETERS = {"stop": ["<|im_start|>", "<|im_end|>"]}
+# So small a model sometimes never comes to an end by itself; a newcomer's first cell must.
+PARAMETERS = {"num_predict": 1024, "stop": ["<|im_start|>", "<|im_end|>"]}
 
 
 def package_folders() -> tuple[Path, ...]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.config import Settings
 from ollama_jupyter.durations import FOREVER
@@ -54,6 +54,7 @@ class Loaded:
     idle_since: float = field(default_factory=time.time)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     timer: asyncio.TimerHandle | None = None
+    readers: set[asyncio.Future[Any]] = field(default_factory=set)
 
     @property
     def expires_at(self) -> float:
@@ -84,6 +85,8 @@ class Lease:
     handle: EngineHandle
     num_ctx: int
     load_duration: float
+    hold: Callable[[asyncio.Future[Any]], None]
+    """Keep the model until this future is done, which may be after the lease: a thread reads its vocabulary."""
 
     @property
     def vocab(self) -> Vocab:
@@ -134,7 +137,9 @@ class Manager:
         started = time.perf_counter()
         loaded = await self._acquire(model, self._params(model, options))
         try:
-            yield Lease(loaded.handle, window(model, options, self._settings), time.perf_counter() - started)
+            load_duration = time.perf_counter() - started
+            num_ctx = window(model, options, self._settings)
+            yield Lease(loaded.handle, num_ctx, load_duration, lambda future: self._hold(loaded, future))
         finally:
             self._release(loaded, keep_alive)
 
@@ -213,6 +218,15 @@ class Manager:
         if loaded.timer is not None:
             loaded.timer.cancel()
         return loaded
+
+    def _hold(self, loaded: Loaded, reader: asyncio.Future[Any]) -> None:
+        def release(_: object) -> None:
+            loaded.readers.discard(reader)
+            self._release(loaded, None)
+
+        loaded.readers.add(reader)
+        self._take(loaded)
+        reader.add_done_callback(release)
 
     def _release(self, loaded: Loaded, keep_alive: float | None) -> None:
         loaded.leases -= 1
@@ -312,7 +326,7 @@ class Manager:
             return
         del self._loaded[_key(loaded.model)]
         log.info("unloading %s: %s", loaded.model.name.display, why)
-        await loaded.handle.stop(why)
+        await loaded.handle.stop(why, free=not loaded.readers)
 
 
 def _single(params: EngineParams) -> EngineParams:

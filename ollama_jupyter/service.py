@@ -50,7 +50,7 @@ class Service:
         self._manager = manager
         self._settings = settings
         # Rendering and tokenising cannot be interrupted: a pool of their own keeps bad prompts from starving the rest.
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="ollama-prompt")
+        self._pool = _prompt_pool()
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -78,7 +78,7 @@ class Service:
             if not request.prompt:
                 yield Chunk(done=True, done_reason="load")
                 return
-            prompt = await self._in_pool(lambda: _generate_prompt(lease, renderer, model, request, options))
+            prompt = await self._in_pool(lambda: _generate_prompt(lease, renderer, model, request, options), lease)
             async with aclosing(self._run(lease, prompt, options, request.shift, started, not request.raw)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -105,7 +105,7 @@ class Service:
             if not request.messages:
                 yield Chunk(done=True, done_reason="load")
                 return
-            prompt = await self._in_pool(lambda: _chat_prompt(lease, renderer, messages, request, options))
+            prompt = await self._in_pool(lambda: _chat_prompt(lease, renderer, messages, request, options), lease)
             async with aclosing(self._run(lease, prompt, options, request.shift, started)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -139,12 +139,23 @@ class Service:
             raise BadRequest(f'"{name}" does not support {verb}')
         return renderer
 
-    async def _in_pool(self, work: Callable[[], T]) -> T:
-        """Run prompt work off the loop, with a deadline: the call itself cannot be stopped, the request can."""
+    async def _in_pool(self, work: Callable[[], T], lease: Lease | None = None) -> T:
+        """Run prompt work off the loop, with a deadline: the call itself cannot be stopped, the request can.
+
+        The model stays in memory until the call is over, however the request ends.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         try:
-            return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._pool, work), PROMPT_DEADLINE)
+            return await asyncio.wait_for(asyncio.shield(future), PROMPT_DEADLINE)
         except asyncio.TimeoutError:
+            self._pool.shutdown(wait=False)  # its thread may be lost for good
+            self._pool = _prompt_pool()
             raise BadRequest(f"the prompt took longer than {PROMPT_DEADLINE:g} s to prepare") from None
+        finally:
+            if not future.done():
+                future.add_done_callback(_ignore_outcome)
+                if lease is not None:
+                    lease.hold(future)
 
     async def _run(
         self, lease: Lease, prompt: Prompt, options: Options, shift: bool, started: float, keep_context: bool = False
@@ -155,6 +166,16 @@ class Service:
                     yield Chunk(text=event.text)
                 else:
                     yield _final_chunk(event, lease, prompt, started, keep_context)
+
+
+def _prompt_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="ollama-prompt")
+
+
+def _ignore_outcome(future: asyncio.Future[T]) -> None:
+    """Nobody waits any more; look at the exception, so that it is not reported as forgotten."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _final_chunk(end: Finished, lease: Lease, prompt: Prompt, started: float, keep_context: bool) -> Chunk:

@@ -303,6 +303,7 @@ print(response)
 
 STREAMING = """
 import requests
+import json
 import os
 
 def stream_chat(message, model="smollm2:135m"):
@@ -401,7 +402,7 @@ class Uploads:
         return reply
 
     def assert_nothing_left(self) -> None:
-        left = [path for path in self.models.rglob("*") if path.is_file() and "probes" not in path.parts]
+        left = [path for path in self.models.rglob("*") if path.is_file() and path.parent.name != "probes" and path.name != "lock"]
         assert left == []
         assert self.client.get("/api/version").status_code == 200
 

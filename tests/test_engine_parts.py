@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def stream(pieces: list[bytes], *stop: str) -> tuple[str, bool]:
 def test_any_cut_of_the_bytes_gives_the_text_back(text: str, cuts: list[int]) -> None:
     data = text.encode()
     edges = sorted({0, len(data), *(c for c in cuts if c < len(data))})
-    assert stream([data[a:b] for a, b in zip(edges, edges[1:], strict=False)]) == (text, False)
+    assert stream([data[a:b] for a, b in itertools.pairwise(edges)]) == (text, False)
 
 
 @given(st.text("ab<|>é", max_size=30), st.lists(st.text("ab<|>é", min_size=1, max_size=4), max_size=3))

@@ -297,7 +297,7 @@ async def test_the_probe_passes_a_good_model_and_remembers(smollm2: Path, tmp_pa
 async def test_the_probe_refuses_a_bad_model_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(b"GGUF" + b"\0" * 100)
     for _ in range(2):
-        with pytest.raises(ModelLoadError, match="llama.cpp cannot load"):
+        with pytest.raises(ModelLoadError, match=r"llama\.cpp cannot load"):
             await Prober(tmp_path / "verdicts", 60).check("b" * 64, tmp_path / "bad")
 
 

@@ -16,9 +16,9 @@ from ollama_jupyter.messages import Options
 
 
 def request(
-    id: int, tokens: list[int], *, predict: int = 5, num_ctx: int = 1000, shift: bool = True, **options
+    number: int, tokens: list[int], *, predict: int = 5, num_ctx: int = 1000, shift: bool = True, **options
 ) -> Submit:
-    return Submit(id, tuple(tokens), Options(num_predict=predict, **options), num_ctx, shift)
+    return Submit(number, tuple(tokens), Options(num_predict=predict, **options), num_ctx, shift)
 
 
 def run(scheduler: Scheduler, steps: int = 10_000) -> list[Event]:

@@ -49,9 +49,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the thread; open requests fail with `reason`."""
+    """End the thread; open requests fail with `reason`. Without `free` the model stays: somebody still reads it."""
 
     reason: str
+    free: bool = True
 
 
 @dataclass(frozen=True, slots=True)

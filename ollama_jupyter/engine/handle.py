@@ -101,10 +101,13 @@ class EngineHandle:
             if not ended:
                 self._runner.send(Cancel(request_id))
 
-    async def stop(self, reason: str) -> None:
-        """End open requests with `reason`, free the model, and wait until its memory is given back."""
+    async def stop(self, reason: str, *, free: bool = True) -> None:
+        """End open requests with `reason`, free the model, and wait until its memory is given back.
+
+        `free` False leaves the model in memory for good: for when a thread that cannot be stopped still reads it.
+        """
         self._stopped = self._stopped or reason
-        self._runner.send(Stop(reason))
+        self._runner.send(Stop(reason, free))
         await asyncio.to_thread(self._runner.join)
 
     # ---- from the engine's thread -----------------------------------------------------------------------------

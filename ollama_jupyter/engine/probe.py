@@ -125,6 +125,16 @@ def _sacrifice_first() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _alarm(seconds: int) -> None:
+    """End this process after so many seconds, where the system can; 0 takes it back."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
+
+
+SAMPLE_TEXT = "Hello" + "".join(map(chr, range(1, 0x250))) + "<|im_start|>日本語🙂"
+TOKENIZE_SECONDS = 5
+
+
 def _try(path: str, adapters: list[str]) -> str:
     from ollama_jupyter.engine.backend import Outcome, Span
     from ollama_jupyter.engine.events import EngineParams
@@ -135,7 +145,9 @@ def _try(path: str, adapters: list[str]) -> str:
     params = EngineParams(path, num_ctx=64, num_parallel=1, num_batch=32, adapters=tuple(adapters))
     try:
         backend = LlamaBackend(params)
-        tokens = backend.vocab.tokenize("Hello", add_special=True) or [0]
+        _alarm(TOKENIZE_SECONDS)  # some broken vocabularies never come to an end
+        tokens = backend.vocab.tokenize(SAMPLE_TEXT, add_special=True) or [0]
+        _alarm(0)
         if backend.decode([Span(0, 0, tokens[:8], logits=True)]) is not Outcome.OK:
             return "the model is unusable: it cannot run a prompt"
         token = backend.sample(backend.sampler(sampler_steps(Options(seed=1), 64), ()), 0)

@@ -76,7 +76,8 @@ class Runner:
         try:
             self._serve(backend)
         finally:
-            backend.close()
+            if self._stopping is None or self._stopping.free:
+                backend.close()
 
     def _load(self) -> LlamaBackend:
         from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend, supports_offload

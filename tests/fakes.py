@@ -113,6 +113,7 @@ class FakeLibrary:
         return (self.folder / Digest.parse(digest).hex).exists()
 
     def blob_writer(self, digest: str) -> FakeUpload:
+        self.calls.append(("upload", digest))
         return FakeUpload(self, Digest.parse(digest))
 
 

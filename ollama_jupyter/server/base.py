@@ -121,8 +121,10 @@ class Resource(web.RequestHandler):
             super().send_error(status_code, **kwargs)
 
     def _end(self) -> None:
+        """Finish an early answer and close, as its header says: Tornado keeps a connection whose body came whole."""
         if not self._finished:
-            self.finish()
+            connection = self.request.connection
+            self.finish().add_done_callback(lambda _: connection.close())  # type: ignore[union-attr]
 
     # ---- the verb ---------------------------------------------------------------------------------------------
 
@@ -134,6 +136,7 @@ class Resource(web.RequestHandler):
     async def perform(self, verb: Verb, args: tuple[Any, ...]) -> None:
         """Run `verb` as a task of its own, so that a disconnect or the server's end can cancel it in any state."""
         if self._answered or self._gone:
+            self._end()
             return
         if self.ollama.closing:
             raise Canceled("server is shutting down")
@@ -162,7 +165,6 @@ class Resource(web.RequestHandler):
             log.error("%s failed in the middle of its stream", self.label, exc_info=error)
         if self.ended:
             return
-        self.ended = True
         self.write(self.error_line(getattr(error, "status", 500), message_of(error)))
         try:
             await self.flush()

@@ -143,6 +143,18 @@ class TestGenerate:
         answer = await client.post("/api/generate", json={"model": "m", "prompt": "x"})
         assert len(answer.text.splitlines()) == 2
 
+    async def test_trouble_after_the_last_chunk_is_not_told(self, client: httpx.AsyncClient, ollama: Any) -> None:
+        async def troubled(request: Any) -> AsyncIterator[Chunk]:
+            try:
+                yield Chunk("one")
+                yield FINAL
+            finally:
+                raise EngineError("while closing")
+
+        ollama.service.generate = troubled
+        answer = await client.post("/api/generate", json={"model": "m", "prompt": "x"})
+        assert [json.loads(line)["done"] for line in answer.text.splitlines()] == [False, True]
+
     async def test_the_openai_stream(self, client: httpx.AsyncClient) -> None:
         asked = {
             "model": "m",

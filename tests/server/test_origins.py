@@ -144,9 +144,10 @@ class TestKey:
         await raw.send("GET", "/api/version", Authorization="Bearer sesame")
         assert (await raw.answer())[0] == 200
 
-    async def test_without_it_nothing_is_done(self, raw: Raw, ollama: Any) -> None:
+    @pytest.mark.parametrize(("method", "path"), [("POST", "/api/delete"), ("GET", "/v1/models/m")])
+    async def test_without_it_nothing_is_done(self, raw: Raw, ollama: Any, method: str, path: str) -> None:
         """The body arrives whole after the refusal: the verb must not run all the same."""
-        await raw.send("POST", "/api/delete", Content_Length="13")
+        await raw.send(method, path, Content_Length="13")
         assert (await raw.answer())[0] == 401
         await raw.more(b'{"model":"m"}')
         await raw.reader.read()

@@ -13,7 +13,8 @@ OllamaJupyterError (500)
 ├── NotFound (404)
 │   └── ModelNotFound
 ├── BodyTooLarge (413)
-├── Canceled (499)             the client went away or the server is ending
+├── Canceled (499)             the client went away, or the model was unloaded
+│   └── Stopping (503)         the server is ending
 ├── ServerBusy (503)           the queue is full
 └── EngineError (500)
     ├── ModelLoadError (400)   llama.cpp refused the model, or the probe of it failed
@@ -97,6 +98,15 @@ class Canceled(OllamaJupyterError):
 
     def __init__(self, message: str = "request canceled") -> None:
         super().__init__(message)
+
+
+class Stopping(Canceled):
+    """The server is ending. Not the client's doing, so a status that invites it to try again."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("server is shutting down")
 
 
 class ServerBusy(OllamaJupyterError):

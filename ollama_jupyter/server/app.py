@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
 
 from ollama_jupyter.config import Settings
-from ollama_jupyter.errors import Canceled
+from ollama_jupyter.errors import Canceled, Stopping
 
 if TYPE_CHECKING:
     from ollama_jupyter.library import Library
@@ -73,7 +73,7 @@ class Ollama:
             return
         self.closing = True
         for work in list(self.active):
-            work.interrupt(Canceled("server is shutting down"))
+            work.interrupt(Stopping())
         await _within(CLOSE_S / 2, self._idle.wait(), "running requests")
         await _within(CLOSE_S / 2, self.manager.close(), "the models")
         self.service.close()

@@ -20,7 +20,7 @@ from tornado.iostream import StreamClosedError
 
 from ollama_jupyter.api import ollama_answers
 from ollama_jupyter.api.wire import encode
-from ollama_jupyter.errors import Canceled, OllamaJupyterError
+from ollama_jupyter.errors import Canceled, OllamaJupyterError, Stopping
 from ollama_jupyter.server.app import Ollama
 from ollama_jupyter.server.body import MAX_BODY, JsonBody, too_large
 
@@ -139,7 +139,7 @@ class Resource(web.RequestHandler):
             self._end()
             return
         if self.ollama.closing:
-            raise Canceled("server is shutting down")
+            raise Stopping
         self._work = asyncio.ensure_future(verb(self, *args))
         self.ollama.begin(self)
         try:

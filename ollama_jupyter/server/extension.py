@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -48,6 +49,13 @@ def _value(field: str, given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else given
 
 
+def kernel_environment(url: str, outer: Mapping[str, str]) -> dict[str, str]:
+    """What kernels and terminals need to reach `url`: the address, and no proxy in the way of a loopback one."""
+    names = [name for name in ("NO_PROXY", "no_proxy") if any(key.lower().endswith("_proxy") for key in outer)]
+    exempt = {name: ",".join(filter(None, [outer.get(name), "127.0.0.1", "localhost"])) for name in names}
+    return {"OLLAMA_HOST": url} | exempt
+
+
 class OllamaExtension(ExtensionApp):
     """Private local models for every notebook of this server."""
 
@@ -61,7 +69,8 @@ class OllamaExtension(ExtensionApp):
     ollama: Ollama
     kernel_door: KernelDoor | None = None
     listener: Listener | None = None
-    _outer_host: str | None = None
+    _ours: dict[str, str] = {}
+    _outer: dict[str, str | None] = {}
 
     def initialize_settings(self) -> None:
         """Read our settings: before kernels get an OLLAMA_HOST of ours, which is not meant for us."""
@@ -97,8 +106,9 @@ class OllamaExtension(ExtensionApp):
 
     def _open_kernel_door(self) -> None:
         self.kernel_door = KernelDoor(self.ollama)
-        self._outer_host = os.environ.get("OLLAMA_HOST")
-        os.environ["OLLAMA_HOST"] = self.kernel_door.url
+        self._ours = kernel_environment(self.kernel_door.url, os.environ)
+        self._outer = {name: os.environ.get(name) for name in self._ours}
+        os.environ.update(self._ours)
         log.info("kernels reach the models at http://127.0.0.1:%d, key withheld", self.kernel_door.port)
 
     def _open_listener(self, text: str) -> None:
@@ -117,7 +127,7 @@ class OllamaExtension(ExtensionApp):
             return
         await self.ollama.close()
         if self.kernel_door is not None:
-            self._restore_host(self.kernel_door.url)
+            self._restore_environment()
             await self.kernel_door.close()
             self.kernel_door = None
         if self.listener is not None:
@@ -126,10 +136,13 @@ class OllamaExtension(ExtensionApp):
         for handler in list(log.handlers):
             log.removeHandler(handler)
 
-    def _restore_host(self, ours: str) -> None:
-        if os.environ.get("OLLAMA_HOST") != ours:
-            return
-        if self._outer_host is None:
-            del os.environ["OLLAMA_HOST"]
-        else:
-            os.environ["OLLAMA_HOST"] = self._outer_host
+    def _restore_environment(self) -> None:
+        """What was there before, except where somebody has changed it meanwhile."""
+        for name, ours in self._ours.items():
+            if os.environ.get(name) != ours:
+                continue
+            outer = self._outer[name]
+            if outer is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = outer

@@ -59,14 +59,14 @@ class TestEnd:
             assert await raw.chunk() == b""
         else:
             status, _, last = await raw.answer()
-            assert status == 499
+            assert status == 503
         assert json.loads(last) == {"error": "server is shutting down"}
         assert ollama.service.outcome == "cancelled"
         assert ollama.manager.closed
 
     async def test_new_requests_are_refused(self, client: httpx.AsyncClient, ollama: Any) -> None:
         await ollama.close()
-        assert (await client.post("/api/generate", json={"model": "m"})).status_code == 499
+        assert (await client.post("/api/generate", json={"model": "m"})).status_code == 503
 
     async def test_a_stuck_manager_does_not_hold_the_end(self, ollama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         async def stuck() -> None:

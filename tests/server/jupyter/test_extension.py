@@ -15,7 +15,7 @@ from traitlets import TraitError
 
 from ollama_jupyter.config import SETTINGS, Settings
 from ollama_jupyter.messages import Chunk
-from ollama_jupyter.server.extension import OllamaExtension
+from ollama_jupyter.server.extension import OllamaExtension, kernel_environment
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -48,6 +48,20 @@ def test_kernels_are_given_the_kernel_door(
     assert run(ask()) == 200
     assert "GET /api/version 200" in caplog.text
     assert key not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("outer", "exempt"),
+    [
+        ({}, None),
+        ({"HTTP_PROXY": "http://proxy.example:3128"}, "127.0.0.1,localhost"),
+        ({"https_proxy": "http://proxy.example:3128", "NO_PROXY": "a.example"}, "a.example,127.0.0.1,localhost"),
+    ],
+)
+def test_no_proxy_stands_between_a_kernel_and_the_door(outer: dict[str, str], exempt: str | None) -> None:
+    given = kernel_environment("http://127.0.0.1:1/k/x", outer)
+    assert given["OLLAMA_HOST"] == "http://127.0.0.1:1/k/x"
+    assert given.get("NO_PROXY") == exempt
 
 
 def test_the_outer_host_comes_back_when_the_server_ends(

@@ -402,7 +402,11 @@ class Uploads:
         return reply
 
     def assert_nothing_left(self) -> None:
-        left = [path for path in self.models.rglob("*") if path.is_file() and path.parent.name != "probes" and path.name != "lock"]
+        left = [
+            path
+            for path in self.models.rglob("*")
+            if path.is_file() and path.parent.name != "probes" and path.name != "lock"
+        ]
         assert left == []
         assert self.client.get("/api/version").status_code == 200
 

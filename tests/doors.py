@@ -60,9 +60,12 @@ def _wait_until_up(url: str, child: subprocess.Popen[bytes]) -> None:
 class Kernel:
     """A real kernel of a Jupyter server, to run cells in."""
 
-    def __init__(self, connection_file: Path) -> None:
+    def __init__(self, server: ChildServer) -> None:
         from jupyter_client.blocking.client import BlockingKernelClient
 
+        self._server = server
+        connection_file = server.start_kernel("test.ipynb")
+        self._id = connection_file.stem.removeprefix("kernel-")
         self._client = BlockingKernelClient()
         deadline = time.monotonic() + 60
         while not connection_file.exists() and time.monotonic() < deadline:
@@ -83,6 +86,19 @@ class Kernel:
         assert reply["content"]["status"] == "ok", "\n".join(reply["content"].get("traceback", [])) or reply["content"]
         return "".join(printed)
 
+    def interrupted(self, code: str, after: str) -> float:
+        """Run a cell, interrupt it as Lab does once it has shown `after`; seconds from there to the cell's end."""
+        self._client.execute(code)
+        while after not in str(self._client.get_iopub_msg(timeout=60)["content"]):
+            pass
+        started = time.monotonic()
+        url = f"{self._server.url}api/kernels/{self._id}/interrupt"
+        request = urllib.request.Request(url, b"", {"Authorization": f"token {self._server.token}"})
+        urllib.request.urlopen(request, timeout=30).close()
+        while self._client.get_iopub_msg(timeout=60)["content"].get("execution_state") != "idle":
+            pass
+        return time.monotonic() - started
+
     def close(self) -> None:
         self._client.stop_channels()
 
@@ -94,7 +110,7 @@ def jupyter(folder: Path, models: Path) -> Iterator[tuple[Door, Door, Kernel]]:
     os.environ |= {"OLLAMA_MODELS": str(models), "OLLAMA_HOST": "http://outside.example:1"}
     try:
         with ChildServer(folder) as server:
-            kernel = Kernel(server.start_kernel("test.ipynb"))
+            kernel = Kernel(server)
             try:
                 inner = kernel.run("import os; print(os.environ['OLLAMA_HOST'], end='')")
                 outer = Door("jupyter", server.url + "ollama", {"Authorization": f"token {server.token}"})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import ollama
@@ -363,6 +365,22 @@ def test_the_magic_in_a_cell(doors: dict[str, Kernel]) -> None:
     assert kernel.run("print(answer.stats.tokens, answer.model, bool(answer.text), answer is _)").split() == [
         "8", MODEL, "True", "True",
     ]  # fmt: skip
+
+
+def test_interrupt_stops_the_generation_on_the_server(doors: dict[str, Any]) -> None:
+    """As Kernel > Interrupt does: the cell ends, and with it the work, so the engine is free for the next request."""
+    kernel, door = doors["cell"], doors["kernel"]
+    kernel.run("%load_ext ollama_jupyter")
+    httpx.post(f"{door.url}/api/generate", json={"model": MODEL}, timeout=60)
+    endless = "%%ollama -n 1000000 -o endless\nCount from one to a million, in words, and never stop."
+    cell_ended = kernel.interrupted(endless, after="text/markdown")
+    started = time.monotonic()
+    done = httpx.post(f"{door.url}/api/generate", json={"model": MODEL, "keep_alive": 0}, timeout=60)
+    while any(row["name"] == MODEL for row in httpx.get(f"{door.url}/api/ps").json()["models"]):
+        assert time.monotonic() - started < 30, "the model is still busy"  # busy models are not unloaded
+    assert done.json()["done_reason"] == "unload"
+    assert cell_ended + time.monotonic() - started < 10
+    assert kernel.run("print(endless.stats.done_reason)").strip() == "interrupted"
 
 
 def test_openai_streams_and_lists(door: Door) -> None:

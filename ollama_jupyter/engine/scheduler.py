@@ -7,6 +7,7 @@ that are still being read. While others decode, the chunk is kept so small that 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from ollama_jupyter.engine.prefix import choose_slot
 from ollama_jupyter.engine.sampling import has_penalties, sampler_steps
 from ollama_jupyter.engine.sequence import Sequence, Slot
 from ollama_jupyter.errors import EngineError
+
+log = logging.getLogger("ollama_jupyter.engine")
 
 STEP_SECONDS = 0.1
 """What a step should take while a prompt is read beside running sequences: their pause between two tokens."""
@@ -98,6 +101,7 @@ class Scheduler:
             self._events.append(Failed(request.id, text))
             return
         slot, num_cached = self._claim_slot(request.tokens)
+        log.debug("request %d: slot %d, %d of %d tokens cached", request.id, slot.id, num_cached, len(request.tokens))
         options = request.options
         history = request.tokens if has_penalties(options) else ()
         sampler = self._backend.sampler(sampler_steps(options, request.num_ctx), history)
@@ -252,6 +256,7 @@ class Scheduler:
     def _finish(self, sequence: Sequence, reason: str) -> None:
         self._emit(sequence, sequence.stream.flush())
         self._release(sequence)
+        log.debug("request %d: %s after %d tokens", sequence.id, reason, sequence.num_sampled)
         self._events.append(
             Finished(
                 id=sequence.id,

@@ -128,6 +128,11 @@ def test_local_times_carry_the_offset(zone: str, text: str, monkeypatch: pytest.
         time.tzset()
 
 
+@pytest.mark.parametrize("moment", [1e12, 1e300])
+def test_no_time_is_too_far_ahead(moment: float) -> None:
+    assert wire.local_time(moment).startswith(wire.local_time(FOREVER)[:4])
+
+
 # ---- what is text and what is an image -----------------------------------------------------------------------------
 
 

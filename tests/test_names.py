@@ -140,7 +140,8 @@ def test_durations(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [("5", 'missing unit in duration "5"'), ("abc", 'invalid duration "abc"'), ("", 'invalid duration ""'),
-     ("5m x", "invalid duration"), ("m", "invalid duration")],
+     ("5m x", "invalid duration"), ("m", "invalid duration"), ("-+5m", "invalid duration"),
+     ("\u0665m", "invalid duration"), ("1" * 64, "missing unit")],
 )  # fmt: skip
 def test_invalid_durations(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"time: .*{message.split(' in')[0]}") as caught:
@@ -148,17 +149,24 @@ def test_invalid_durations(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_a_long_text_is_refused_at_once_and_not_repeated() -> None:
+    with pytest.raises(ValueError, match=f'^time: invalid duration "{"1" * 32}\\.\\.\\."$'):
+        parse_duration("1" * 4_000_000)
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(None, None), (0, 0.0), (30, 30.0), (0.5, 0.5), (-1, FOREVER), ("5m", 300.0), ("-1m", FOREVER), ("0", 0.0)],
-)
+    [(None, None), (0, 0.0), (30, 30.0), (0.5, 0.5), (-1, FOREVER), ("5m", 300.0), ("-1m", FOREVER), ("0", 0.0),
+     (1e10, FOREVER), (1e12, FOREVER), ("99999999999h", FOREVER), ("9" * 60 + "h", FOREVER), (9e9, 9e9)],
+)  # fmt: skip
 def test_keep_alive(value: object, seconds: float | None) -> None:
     assert parse_keep_alive(value) == seconds
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [(True, "'bool'"), ([1], r"'\[\]interface {}'"), ({}, "map"), ("5", "missing unit")]
-)
+    ("value", "message"), [(True, "'bool'"), ([1], r"'\[\]interface {}'"), ({}, "map"), ("5", "missing unit"),
+     (10**400, "number out of range: keep_alive"), (float("inf"), "number out of range: keep_alive")],
+)  # fmt: skip
 def test_invalid_keep_alive(value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_keep_alive(value)

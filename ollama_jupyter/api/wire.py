@@ -8,7 +8,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ollama_jupyter.durations import FOREVER
+from ollama_jupyter.durations import MAX_S
 
 _ESCAPES = (
     ("<", "\\u003c"),
@@ -17,7 +17,6 @@ _ESCAPES = (
     ("\u2028", "\\u2028"),
     ("\u2029", "\\u2029"),
 )
-_FOREVER_S = (2**63 - 1) / 1e9  # the longest duration of Go, about 292 years
 
 
 def encode(value: Any) -> bytes:
@@ -54,13 +53,11 @@ def utc_now() -> str:
 
 
 def local_time(moment: float) -> str:
-    """A `time.time()` in the machine's zone, to the microsecond. FOREVER is about 292 years ahead."""
-    if moment == FOREVER:
-        moment = time.time() + _FOREVER_S
-    micros = round(moment * 1e6)
+    """A `time.time()` in the machine's zone, to the microsecond. At most about 292 years ahead."""
+    micros = round(min(moment, time.time() + MAX_S) * 1e6)
     try:
         whole = datetime.fromtimestamp(micros // 10**6, timezone.utc).astimezone()
-    except (OverflowError, OSError):  # a platform whose zone tables end before that year
+    except (OverflowError, OSError, ValueError):  # a platform whose zone tables end before that year
         whole = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=micros // 10**6)
     return _stamp(whole, micros % 10**6 * 1000)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,6 +48,22 @@ def parse_period(text: str) -> float:
     except ValueError:
         return parse_duration(text)
     return FOREVER if seconds < 0 else float(seconds)
+
+
+def parse_timeout(text: str) -> float:
+    """As `parse_period`; zero too is for ever."""
+    return parse_period(text) or FOREVER
+
+
+def parse_sequences(text: str) -> int:
+    """1 to 256: what llama.cpp decodes together at most."""
+    return min(max(parse_count(text), 1), 256)
+
+
+def parse_cache_type(text: str) -> str:
+    if text.lower() not in ("f16", "q8_0", "q4_0"):
+        raise ValueError("must be f16, q8_0 or q4_0")
+    return text.lower()
 
 
 def parse_optional_bool(text: str) -> bool | None:
@@ -89,13 +105,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OLLAMA_MODELS", "models", parse_path, "folder of the model store"),
     Setting("OLLAMA_ORIGINS", "origins", parse_list, "comma-separated origins that browsers may call serve from"),
     Setting("OLLAMA_KEEP_ALIVE", "keep_alive", parse_period, "how long a model stays loaded after its last request"),
-    Setting("OLLAMA_NUM_PARALLEL", "num_parallel", parse_count, "sequences that one loaded model decodes together"),
+    Setting("OLLAMA_NUM_PARALLEL", "num_parallel", parse_sequences, "sequences that one loaded model decodes together"),
     Setting("OLLAMA_MAX_LOADED_MODELS", "max_loaded_models", parse_count, "models in memory at once; 0 is automatic"),
     Setting("OLLAMA_MAX_QUEUE", "max_queue", parse_count, "requests that may wait before 503 is answered"),
-    Setting("OLLAMA_LOAD_TIMEOUT", "load_timeout", parse_period, "how long a model may take to load"),
+    Setting("OLLAMA_LOAD_TIMEOUT", "load_timeout", parse_timeout, "how long a model may take to load"),
     Setting("OLLAMA_CONTEXT_LENGTH", "context_length", parse_count, "default num_ctx; 0 is 4096 or the trained length"),
     Setting("OLLAMA_FLASH_ATTENTION", "flash_attention", parse_optional_bool, "force flash attention on or off"),
-    Setting("OLLAMA_KV_CACHE_TYPE", "kv_cache_type", str.lower, "type of the KV cache: f16, q8_0 or q4_0"),
+    Setting("OLLAMA_KV_CACHE_TYPE", "kv_cache_type", parse_cache_type, "type of the KV cache: f16, q8_0 or q4_0"),
     Setting("OLLAMA_GPU_OVERHEAD", "gpu_overhead", parse_count, "bytes of GPU memory to leave free"),
     Setting("OLLAMA_GO_TEMPLATE", "go_template", parse_optional_bool, "1: always a model's Go template; 0: never"),
     Setting("OLLAMA_NOPRUNE", "noprune", parse_bool, "keep blobs that no manifest names"),
@@ -157,15 +173,14 @@ class Settings:
         """Read the environment (by default the process's). Bad text falls back to the default, with a warning."""
         values = {s.field: v for s, v in _read(os.environ if env is None else env) if s.field}
         settings = cls(**{**values, **overrides})
-        return settings if settings.num_parallel else replace_field(settings, num_parallel=1)
+        if settings.flash_attention is False and settings.kv_cache_type.startswith("q"):
+            log.warning("OLLAMA_KV_CACHE_TYPE=%s needs flash attention: using f16", settings.kv_cache_type)
+            return replace(settings, kv_cache_type="f16")
+        return settings
 
     @property
     def models_dir(self) -> Path:
         return self.models.expanduser()
-
-
-def replace_field(settings: Settings, **changes: Any) -> Settings:
-    return Settings(**{f.name: getattr(settings, f.name) for f in fields(Settings)} | changes)
 
 
 def clean(text: str) -> str:

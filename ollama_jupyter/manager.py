@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from ollama_jupyter.engine import memory
 from ollama_jupyter.engine.events import EngineParams
 from ollama_jupyter.engine.handle import EngineHandle
 from ollama_jupyter.engine.probe import Prober
+from ollama_jupyter.engine.threads import available_cores
 from ollama_jupyter.errors import Canceled, InsufficientMemory, ServerBusy
 from ollama_jupyter.messages import Options, RunningModel
 from ollama_jupyter.store.models import Model
@@ -54,6 +56,7 @@ class Loaded:
     idle_since: float = field(default_factory=time.time)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     timer: asyncio.TimerHandle | None = None
+    # threads that read the vocabulary, and cannot be stopped
     readers: set[asyncio.Future[Any]] = field(default_factory=set)
 
     @property
@@ -80,13 +83,17 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to use a loaded model. `num_ctx` is this request's window, `load_duration` in seconds."""
+    """The right to use a loaded model. `num_ctx` is this request's window, `load_duration` in seconds.
+
+    `hold` keeps the model until a future is done, which may be after the lease: a thread reads its vocabulary.
+    `release` ends the lease early, when the engine's work is done and only the client is still reading.
+    """
 
     handle: EngineHandle
     num_ctx: int
     load_duration: float
     hold: Callable[[asyncio.Future[Any]], None]
-    """Keep the model until this future is done, which may be after the lease: a thread reads its vocabulary."""
+    release: Callable[[], None]
 
     @property
     def vocab(self) -> Vocab:
@@ -109,7 +116,8 @@ class Manager:
         self._prober = prober
         self._loaded: dict[Key, Loaded] = {}
         self._lock = asyncio.Lock()
-        self._num_loading = 0  # requests that wait for a load
+        self._loading: Counter[Key] = Counter()  # requests that wait for a load
+        self._loading_now: Key | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = ""
 
@@ -136,12 +144,17 @@ class Manager:
         """
         started = time.perf_counter()
         loaded = await self._acquire(model, self._params(model, options))
+        release = _once(lambda: self._release(loaded, keep_alive))
         try:
-            load_duration = time.perf_counter() - started
-            num_ctx = window(model, options, self._settings)
-            yield Lease(loaded.handle, num_ctx, load_duration, lambda future: self._hold(loaded, future))
+            yield Lease(
+                handle=loaded.handle,
+                num_ctx=window(model, options, self._settings),
+                load_duration=time.perf_counter() - started,
+                hold=lambda future: self._hold(loaded, future),
+                release=release,
+            )
         finally:
-            self._release(loaded, keep_alive)
+            release()
 
     def ps(self) -> list[RunningModel]:
         """The loaded models, the one that stays longest first."""
@@ -190,23 +203,36 @@ class Manager:
     async def _acquire(self, model: Model, params: EngineParams) -> Loaded:
         if self._closed:
             raise Canceled(self._closed)
-        loaded = self._find(model, params)
-        free = loaded is not None and loaded.leases < loaded.handle.params.num_parallel
-        if not free and self._num_queued >= self._settings.max_queue:
+        loaded, key = self._find(model, params), _key(model)
+        if self._must_wait(loaded, key) and self._num_queued >= self._settings.max_queue:
             raise ServerBusy
         if loaded is not None:
             return self._take(loaded)
-        self._num_loading += 1
+        self._loading[key] += 1
         try:
             async with self._lock:
+                self._loading_now = key
                 loaded = self._find(model, params) or await self._load(model, params)
                 return self._take(loaded)
         finally:
-            self._num_loading -= 1
+            self._loading[key] -= 1
+
+    def _must_wait(self, loaded: Loaded | None, key: Key) -> bool:
+        """Whether a request would wait for others: for a sequence, or behind the load of another model."""
+        if loaded is not None:
+            return loaded.leases >= loaded.handle.params.num_parallel
+        if not self._lock.locked():
+            return False
+        return key != self._loading_now or self._loading[key] >= self._settings.num_parallel
 
     @property
     def _num_queued(self) -> int:
-        return self._num_loading + sum(loaded.num_queued for loaded in self._loaded.values())
+        """Requests that wait: for a sequence, or for a load that has not begun. A load's own requests do not."""
+        behind = sum(
+            max(0, count - self._settings.num_parallel) if key == self._loading_now else count
+            for key, count in self._loading.items()
+        )
+        return behind + sum(loaded.num_queued for loaded in self._loaded.values())
 
     def _find(self, model: Model, params: EngineParams) -> Loaded | None:
         loaded = self._loaded.get(_key(model))
@@ -237,15 +263,20 @@ class Manager:
             return
         loaded.idle_since = time.time()
         loaded.idle.set()
-        if loaded.keep_alive != FOREVER and not loaded.retiring:
+        if not loaded.retiring:
+            self._start_timer(loaded)
+
+    def _start_timer(self, loaded: Loaded) -> None:
+        if loaded.keep_alive != FOREVER:
             loop = asyncio.get_running_loop()
             loaded.timer = loop.call_later(loaded.keep_alive, self._expire, loaded)
 
     def _expire(self, loaded: Loaded) -> None:
-        if not loaded.leases:
-            task = asyncio.get_running_loop().create_task(self._unload(loaded, "idle"))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if loaded.leases or not self._forget(loaded):
+            return
+        task = asyncio.get_running_loop().create_task(self._stop(loaded, "idle"))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # ---- loading and making room ------------------------------------------------------------------------------
 
@@ -255,11 +286,11 @@ class Manager:
             path=str(model.weights),
             num_ctx=window(model, options, settings),
             num_parallel=settings.num_parallel,
-            num_batch=options.num_batch,
+            num_batch=max(options.num_batch, settings.num_parallel),
             num_gpu=0 if settings.llm_library.startswith("cpu") else options.num_gpu,
             main_gpu=options.main_gpu,
             use_mmap=options.use_mmap,
-            threads=options.num_thread,
+            threads=min(options.num_thread, available_cores()),
             flash_attention=settings.flash_attention,
             kv_cache_type=settings.kv_cache_type,
             adapters=tuple(str(path) for path in model.adapters),
@@ -318,15 +349,31 @@ class Manager:
                 await loaded.idle.wait()
         except asyncio.CancelledError:
             loaded.retiring = False
+            if not loaded.leases:
+                self._start_timer(loaded)
             raise
         await self._unload(loaded, why)
 
     async def _unload(self, loaded: Loaded, why: str) -> None:
+        if self._forget(loaded):
+            await self._stop(loaded, why)
+
+    def _forget(self, loaded: Loaded) -> bool:
+        """Take a model off the list, so that nobody finds it any more. False if somebody else has done so."""
         if self._loaded.get(_key(loaded.model)) is not loaded:
-            return
+            return False
         del self._loaded[_key(loaded.model)]
+        return True
+
+    async def _stop(self, loaded: Loaded, why: str) -> None:
         log.info("unloading %s: %s", loaded.model.name.display, why)
         await loaded.handle.stop(why, free=not loaded.readers)
+
+
+def _once(work: Callable[[], None]) -> Callable[[], None]:
+    """`work`, which further calls do not repeat."""
+    left = [work]
+    return lambda: left.pop()() if left else None
 
 
 def _single(params: EngineParams) -> EngineParams:

@@ -54,6 +54,7 @@ class OptionSpec:
 
 
 _I31 = 2**31 - 1
+MAX_STOPS, MAX_STOP_LENGTH = 64, 1024  # every token is compared with every one of them
 
 # Ollama's options with its defaults. `None` is "automatic". Those marked reload shape the loaded model; the others
 # the sampling of one request. The bounds are what llama.cpp can be given without an abort or an absurd allocation.
@@ -96,6 +97,8 @@ def check_option(name: str, value: object) -> Any:
             raise wrong_type
         if not all(isinstance(item, str) for item in value):
             raise InvalidOption(f'option "{name}" must be of an array of strings')
+        if len(value) > MAX_STOPS or any(len(item) > MAX_STOP_LENGTH for item in value):
+            raise InvalidOption(f'option "{name}" takes at most {MAX_STOPS} strings of {MAX_STOP_LENGTH} characters')
         return tuple(item for item in value if item)
     if spec.kind is bool:
         if not isinstance(value, bool):

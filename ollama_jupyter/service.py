@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ollama_jupyter.config import Settings
 from ollama_jupyter.engine.events import Finished, Text
-from ollama_jupyter.errors import BadRequest, PromptTooLong
+from ollama_jupyter.errors import BadRequest, PromptTooLong, ServerBusy
 from ollama_jupyter.manager import Lease, Manager
 from ollama_jupyter.messages import ChatRequest, Chunk, GenerateRequest, Message, Options, Stats, Truncated
 from ollama_jupyter.prompt import fit
@@ -27,6 +27,11 @@ T = TypeVar("T")
 
 PROMPT_DEADLINE = 30.0
 """Seconds that rendering and tokenising a prompt may take before the request is refused."""
+
+GRACE = 2.0
+"""Seconds more for a call that keeps the deadline itself; what is still running then does not come back."""
+
+PROMPT_THREADS, MAX_LOST = 2, 8
 
 _NO_SHIFT = (
     "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
@@ -51,6 +56,8 @@ class Service:
         self._settings = settings
         # Rendering and tokenising cannot be interrupted: a pool of their own keeps bad prompts from starving the rest.
         self._pool = _prompt_pool()
+        self._turns = asyncio.Semaphore(PROMPT_THREADS)
+        self._lost: set[asyncio.Future[Any]] = set()
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -96,16 +103,15 @@ class Service:
             return
         renderer = self._renderer(model, request.model, "chat")
         options = Options.merge(model.params, request.options)
-        messages = assemble(model.system, model.messages, request.messages, forget_thinking=_forgets_thinking(model))
         if request.debug_render_only:
-            rendered = await self._in_pool(lambda: renderer.chat(messages, think=request.think))
+            rendered = await self._in_pool(lambda: renderer.chat(_messages(model, request), think=request.think))
             yield Chunk(rendered=rendered.text)
             return
         async with self._manager.lease(model, options, request.keep_alive) as lease:
             if not request.messages:
                 yield Chunk(done=True, done_reason="load")
                 return
-            prompt = await self._in_pool(lambda: _chat_prompt(lease, renderer, messages, request, options), lease)
+            prompt = await self._in_pool(lambda: _chat_prompt(lease, renderer, model, request, options), lease)
             async with aclosing(self._run(lease, prompt, options, request.shift, started)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -144,23 +150,33 @@ class Service:
 
         The model stays in memory until the call is over, however the request ends.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), PROMPT_DEADLINE)
-        except asyncio.TimeoutError:
-            self._pool.shutdown(wait=False)  # its thread may be lost for good
-            self._pool = _prompt_pool()
-            raise BadRequest(f"the prompt took longer than {PROMPT_DEADLINE:g} s to prepare") from None
-        finally:
-            if not future.done():
-                future.add_done_callback(_ignore_outcome)
-                if lease is not None:
-                    lease.hold(future)
+        if len(self._lost) >= MAX_LOST:
+            raise ServerBusy
+        async with self._turns:
+            future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+            future.add_done_callback(_ignore_outcome)
+            if lease is not None:
+                lease.hold(future)
+            try:
+                return await asyncio.wait_for(asyncio.shield(future), PROMPT_DEADLINE + GRACE)
+            except asyncio.TimeoutError:
+                self._give_up(future)
+                raise BadRequest(f"the prompt took longer than {PROMPT_DEADLINE:g} s to prepare") from None
+
+    def _give_up(self, future: asyncio.Future[T]) -> None:
+        """A call that does not come back has its thread for good; the others get new ones."""
+        self._lost.add(future)
+        future.add_done_callback(self._lost.discard)
+        self._pool.shutdown(wait=False)
+        self._pool = _prompt_pool()
 
     async def _run(
         self, lease: Lease, prompt: Prompt, options: Options, shift: bool, started: float, keep_context: bool = False
     ) -> AsyncGenerator[Chunk, None]:
-        async with aclosing(lease.handle.stream(prompt.tokens, options, lease.num_ctx, shift)) as events:
+        # Kept tokens are those behind the BOS, as Ollama counts them.
+        options = options.with_(num_keep=options.num_keep + lease.vocab.adds_bos)
+        stream = lease.handle.stream(prompt.tokens, options, lease.num_ctx, shift, on_end=lease.release)
+        async with aclosing(stream) as events:
             async for event in events:
                 if isinstance(event, Text):
                     yield Chunk(text=event.text)
@@ -169,7 +185,7 @@ class Service:
 
 
 def _prompt_pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="ollama-prompt")
+    return ThreadPoolExecutor(PROMPT_THREADS, thread_name_prefix="ollama-prompt")
 
 
 def _ignore_outcome(future: asyncio.Future[T]) -> None:
@@ -221,18 +237,17 @@ def _generate_prompt(
     rendered = _render_generate(renderer, model, request)
     if request.context:
         rendered = Rendered(lease.vocab.text(request.context) + rendered.text, has_bos=True)
-    tokens = _tokenize(lease, rendered)
+    tokens = _tokenize(lease, rendered, time.monotonic() + PROMPT_DEADLINE)
     if not request.truncate and len(tokens) > lease.num_ctx:
         raise fit.too_long(len(tokens), lease.num_ctx)
     return _cut(tokens, lease, options, request.shift)
 
 
-def _chat_prompt(
-    lease: Lease, renderer: Renderer, messages: Sequence[Message], request: ChatRequest, options: Options
-) -> Prompt:
+def _chat_prompt(lease: Lease, renderer: Renderer, model: Model, request: ChatRequest, options: Options) -> Prompt:
+    deadline = time.monotonic() + PROMPT_DEADLINE
     fitted = fit.fit(
-        messages,
-        render=lambda kept: _tokenize(lease, renderer.chat(kept, think=request.think)),
+        _messages(model, request),
+        render=lambda kept: _tokenize(lease, renderer.chat(kept, think=request.think), deadline),
         count=len,
         num_ctx=lease.num_ctx,
         truncate=request.truncate,
@@ -240,8 +255,12 @@ def _chat_prompt(
     return _cut(fitted.prompt, lease, options, request.shift, fitted.dropped_messages, fitted.dropped_tokens)
 
 
-def _tokenize(lease: Lease, rendered: Rendered) -> list[int]:
-    return lease.vocab.tokenize(rendered.text, add_special=not rendered.has_bos)
+def _messages(model: Model, request: ChatRequest) -> tuple[Message, ...]:
+    return assemble(model.system, model.messages, request.messages, forget_thinking=_forgets_thinking(model))
+
+
+def _tokenize(lease: Lease, rendered: Rendered, deadline: float) -> list[int]:
+    return lease.vocab.tokenize(rendered.text, add_special=not rendered.has_bos, deadline=deadline)
 
 
 def _cut(tokens: list[int], lease: Lease, options: Options, shift: bool, messages: int = 0, dropped: int = 0) -> Prompt:

@@ -31,6 +31,8 @@ class FakeBackend:
     def __init__(self, *, n_batch: int = 64, n_seq_max: int = 4, can_shift: bool = True, can_copy: bool = True) -> None:
         self.n_batch, self.n_seq_max = n_batch, n_seq_max
         self.can_shift, self.can_copy = can_shift, can_copy
+        self.attention_window = 0
+        self.given_away: dict[int, int] = {}  # sequence -> first position that its cache still holds
         self.cells: list[list[int]] = [[] for _ in range(n_seq_max)]
         self.batches: list[list[Span]] = []
         self.script: dict[int, Outcome | str] = {}
@@ -73,6 +75,9 @@ class FakeBackend:
 
     def is_end(self, token: int) -> bool:
         return token == END
+
+    def first_position(self, seq: int) -> int:
+        return self.given_away.get(seq, 0) if self.cells[seq] else -1
 
     def remove(self, seq: int, start: int, end: int = -1) -> bool:
         whole = start == 0 and end == -1

@@ -118,3 +118,20 @@ def test_every_setting_of_the_table_has_its_field_and_help() -> None:
 
 def test_overrides_win() -> None:
     assert Settings.from_env({"OLLAMA_NUM_PARALLEL": "8"}, num_parallel=2).num_parallel == 2
+
+
+@pytest.mark.parametrize(
+    ("env", "field", "value"),
+    [
+        ({"OLLAMA_LOAD_TIMEOUT": "0"}, "load_timeout", float("inf")),
+        ({"OLLAMA_NUM_PARALLEL": "300"}, "num_parallel", 256),
+        ({"OLLAMA_NUM_PARALLEL": "0"}, "num_parallel", 1),
+        ({"OLLAMA_KV_CACHE_TYPE": "bogus"}, "kv_cache_type", ""),
+        ({"OLLAMA_KV_CACHE_TYPE": "Q8_0"}, "kv_cache_type", "q8_0"),
+        ({"OLLAMA_KV_CACHE_TYPE": "q8_0", "OLLAMA_FLASH_ATTENTION": "0"}, "kv_cache_type", "f16"),
+    ],
+)
+def test_settings_that_would_fail_every_request_are_mended_at_the_start(
+    env: dict[str, str], field: str, value: object
+) -> None:
+    assert getattr(Settings.from_env(env), field) == value

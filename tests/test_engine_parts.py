@@ -13,6 +13,7 @@ from ollama_jupyter.engine.prefix import MIN_COPY, choose_slot, common_prefix
 from ollama_jupyter.engine.sampling import SamplerStep, sampler_steps
 from ollama_jupyter.engine.sequence import Slot
 from ollama_jupyter.engine.threads import INTERVAL, ThreadCount
+from ollama_jupyter.errors import InvalidOption
 from ollama_jupyter.messages import OPTIONS, Options, check_options
 
 
@@ -99,7 +100,7 @@ def names(options: Options) -> list[str]:
 
 
 def test_the_chain_holds_only_what_acts() -> None:
-    assert names(Options(temperature=0)) == ["greedy"]
+    assert names(Options(temperature=0)) == names(Options(temperature=1e-40)) == ["greedy"]
     assert names(Options()) == ["top_k", "top_p", "temp", "dist"]
     every = Options(typical_p=0.9, min_p=0.1, repeat_penalty=1.1)
     assert names(every) == ["penalties", "top_k", "typical", "top_p", "min_p", "temp", "dist"]
@@ -138,3 +139,9 @@ def test_threads_follow_the_cores_that_others_leave(others: float, threads: int)
 def test_a_fixed_number_of_threads_is_told_once() -> None:
     count = ThreadCount(fixed=3, cores=8)
     assert [count.now(), count.now()] == [3, None]
+
+
+@pytest.mark.parametrize("stop", [["x"] * 65, ["x" * 1025]])
+def test_stop_strings_are_bounded(stop: list[str]) -> None:
+    with pytest.raises(InvalidOption, match="64 strings of 1024"):
+        check_options({"stop": stop})

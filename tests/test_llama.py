@@ -100,6 +100,25 @@ def test_the_batch_never_exceeds_what_the_context_took(smollm2: Path) -> None:
     small.close()
 
 
+@pytest.mark.parametrize("num_batch", [1, 2, 3, 7])
+def test_a_batch_smaller_than_the_number_of_sequences_is_made_larger(smollm2: Path, num_batch: int) -> None:
+    small = LlamaBackend(EngineParams(str(smollm2), num_ctx=64, num_parallel=8, num_batch=num_batch, threads=1))
+    assert small.decode([Span(seq, 0, [1], logits=True) for seq in range(8)]) is Outcome.OK
+    small.close()
+
+
+def test_a_flood_of_special_tokens_is_cut_into_pieces(alive: LlamaBackend) -> None:
+    """llama.cpp's own time for this is quadratic: minutes. The tokens must be those of the whole."""
+    flood = "<|im_start|>x\n" * 100_000
+    tokens = alive.vocab.tokenize(flood, add_special=False)
+    assert tokens == alive.vocab.tokenize("<|im_start|>x\n", add_special=False) * 100_000
+    mixed = "".join(f"<|im_start|>user\nQuestion {i}?<|im_end|>\n" for i in range(1500))
+    assert len(mixed) > 32 * 2**10
+    assert alive.vocab.tokenize(mixed, add_special=False) == alive.vocab._tokenize(mixed, False, True)
+    with pytest.raises(BadRequest, match="too long to tokenize"):
+        alive.vocab.tokenize(flood, add_special=False, deadline=0)
+
+
 def test_a_text_that_takes_minutes_to_tokenize_is_refused_at_once(alive: LlamaBackend) -> None:
     with pytest.raises(BadRequest, match="bytes long"):
         alive.vocab.tokenize("a" * (20 << 20), add_special=True)
@@ -299,6 +318,27 @@ async def test_the_probe_refuses_a_bad_model_with_a_reason(tmp_path: Path) -> No
     for _ in range(2):
         with pytest.raises(ModelLoadError, match=r"llama\.cpp cannot load"):
             await Prober(tmp_path / "verdicts", 60).check("b" * 64, tmp_path / "bad")
+
+
+async def test_what_lies_in_the_working_folder_is_no_verdict(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("numpy", "json", "random"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    await Prober(tmp_path / "verdicts", 60).check("d" * 64, smollm2)
+
+
+async def test_a_child_that_is_ended_from_outside_is_no_verdict(
+    tmp_path: Path, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(EngineError, match="SIGTERM") as ended:
+        await Prober(tmp_path / "verdicts", 60).check("e" * 64, smollm2)
+    assert not isinstance(ended.value, ModelLoadError)
+    monkeypatch.delenv("PYTHONPATH")
+    await Prober(tmp_path / "verdicts", 60).check("e" * 64, smollm2)
 
 
 async def test_a_child_that_dies_is_a_verdict(tmp_path: Path, smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,3 +235,19 @@ def test_old_thinking_is_forgotten() -> None:
 )
 def test_capabilities(facts: dict[str, object], expected: tuple[str, ...]) -> None:
     assert capabilities(**{"template": None, "chat_template": None, "native": False, **facts}) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("<think>a</think> b", "b"),
+        ("x<think>a</think>\n\n<think></think>y", "xy"),
+        ("<think>never closed", "<think>never closed"),
+        ("</think>a", "</think>a"),
+        ("<think>" * 20_000, "<think>" * 20_000),
+        ("<think></think> " * 20_000, ""),
+    ],
+)
+def test_thinking_is_cut_out_of_earlier_answers_in_one_pass(text: str, left: str) -> None:
+    messages = [Message("assistant", text), Message("user", "next")]
+    assert assemble("", (), messages, forget_thinking=True)[0].content == left

@@ -32,6 +32,7 @@ class Backend(Protocol):
     n_batch: int  # tokens that one decode takes at most
     n_seq_max: int
     can_shift: bool  # positions in the cache may be moved
+    attention_window: int  # tokens that a sliding window reaches back, 0 without one
     can_copy: bool  # a part of a sequence may be copied or removed: plain attention, no recurrent state
 
     def decode(self, spans: Sequence[Span]) -> Outcome:
@@ -50,6 +51,9 @@ class Backend(Protocol):
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation."""
+
+    def first_position(self, seq: int) -> int:
+        """The earliest position that the cache still holds of a sequence, -1 if none."""
 
     def remove(self, seq: int, start: int, end: int = -1) -> bool:
         """Drop positions [start, end) of a sequence; -1 is its end. False where the memory cannot."""

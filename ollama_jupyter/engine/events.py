@@ -69,6 +69,11 @@ class LoadFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """The thread is over; nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Decoded text: whole characters, stop strings already taken out."""
 
@@ -99,4 +104,4 @@ class Failed:
 
 
 Command = Submit | Cancel | Stop
-Event = Ready | LoadFailed | Text | Finished | Failed
+Event = Ready | LoadFailed | Text | Finished | Failed | Ended

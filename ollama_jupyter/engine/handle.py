@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ollama_jupyter.durations import FOREVER
 from ollama_jupyter.engine.events import (
     Cancel,
+    Ended,
     EngineParams,
     Event,
     Failed,
@@ -29,6 +32,19 @@ if TYPE_CHECKING:
     from ollama_jupyter.engine.llama import Vocab
 
 
+@dataclass(slots=True)
+class _Stream:
+    """Where the events of one request go. `on_end` is called with the last one, read or not."""
+
+    queue: asyncio.Queue[Text | Finished | Failed]
+    on_end: Callable[[], None]
+
+    def put(self, event: Text | Finished | Failed) -> None:
+        self.queue.put_nowait(event)
+        if not isinstance(event, Text):
+            self.on_end()
+
+
 class EngineHandle:
     """One loaded model. Make it with `await EngineHandle.load(params)`; use it on the loop that made it."""
 
@@ -38,7 +54,8 @@ class EngineHandle:
         self.size_vram = 0
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Ready] = self._loop.create_future()
-        self._streams: dict[int, asyncio.Queue[Text | Finished | Failed]] = {}
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._streams: dict[int, _Stream] = {}
         self._ids = itertools.count(1)
         self._runner = Runner(params, self._post)
         self._stopped = ""
@@ -75,9 +92,16 @@ class EngineHandle:
         return self._runner.vocab
 
     async def stream(
-        self, tokens: tuple[int, ...], options: Options, num_ctx: int, shift: bool
+        self,
+        tokens: tuple[int, ...],
+        options: Options,
+        num_ctx: int,
+        shift: bool,
+        on_end: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[Text | Finished, None]:
         """Generate: any number of Text, then one Finished. Closing the generator cancels the request.
+
+        `on_end` is called once the engine is done with the request, which may be long before a slow reader is.
 
         Raises:
             Canceled: the engine was stopped meanwhile.
@@ -86,12 +110,12 @@ class EngineHandle:
         if self._stopped:
             raise Canceled(self._stopped)
         request_id = next(self._ids)
-        queue = self._streams[request_id] = asyncio.Queue()
+        stream = self._streams[request_id] = _Stream(asyncio.Queue(), on_end)
         ended = False
         self._runner.send(Submit(request_id, tokens, options, num_ctx, shift))
         try:
             while not ended:
-                event = await queue.get()
+                event = await stream.queue.get()
                 ended = not isinstance(event, Text)
                 if isinstance(event, Failed):
                     raise Canceled(event.message) if event.canceled else EngineError(event.message)
@@ -108,13 +132,13 @@ class EngineHandle:
         """
         self._stopped = self._stopped or reason
         self._runner.send(Stop(reason, free))
-        await asyncio.to_thread(self._runner.join)
+        await asyncio.shield(self._ended)
 
     # ---- from the engine's thread -----------------------------------------------------------------------------
 
     def _post(self, events: list[Event]) -> None:
         """One hop to the loop per step, however many events it has."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             self._loop.call_soon_threadsafe(self._dispatch, events)
 
     def _dispatch(self, events: list[Event]) -> None:
@@ -123,8 +147,17 @@ class EngineHandle:
                 self._settle(event)
             elif isinstance(event, LoadFailed):
                 self._settle(ModelLoadError(event.message))
+            elif isinstance(event, Ended):
+                self._end()
             elif event.id in self._streams:
-                self._streams[event.id].put_nowait(event)
+                self._streams[event.id].put(event)
+
+    def _end(self) -> None:
+        """The thread is over. If it ended by itself, whoever still waits is told."""
+        self._ended.set_result(None)
+        for request_id, stream in list(self._streams.items()):
+            stream.put(Failed(request_id, self._stopped or "the engine ended", canceled=bool(self._stopped)))
+        self._stopped = self._stopped or "the engine ended"
 
     def _settle(self, outcome: Ready | ModelLoadError) -> None:
         if self._ready.done() or self._stopped:  # the waiter has gone

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import logging
+import math
 import os
-from collections.abc import Callable, Sequence
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 # An abort in ggml would otherwise fork a debugger for a backtrace, which takes seconds of a dying process.
@@ -28,6 +32,9 @@ log = logging.getLogger("ollama_jupyter.engine")
 
 MAX_TEXT_BYTES = 4 * 2**20
 """Longest text that is tokenised: longer ones take llama.cpp many seconds, in a call that nothing can stop."""
+
+PIECE = 32 * 2**10
+"""Characters of a text that llama.cpp is given at once, where it has special tokens to cut it at."""
 
 _CACHE_TYPES = {"": 1, "f16": 1, "f32": 0, "bf16": 30, "q8_0": 8, "q4_0": 2}  # ggml_type numbers
 _LEVELS = {2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
@@ -79,15 +86,47 @@ class Vocab:
         self.adds_bos: bool = C.llama_vocab_get_add_bos(self._vocab)
         self._pieces: dict[tuple[int, bool], bytes] = {}
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
+    def tokenize(
+        self, text: str, *, add_special: bool, parse_special: bool = True, deadline: float = math.inf
+    ) -> list[int]:
         """Token ids of `text`. `add_special` adds BOS (and EOS) where the model wants them.
 
+        llama.cpp searches the whole rest of the text again behind every special token, so long texts go to it in
+        pieces that begin with one: there it would cut them too. `deadline` is a time.monotonic().
+
         Raises:
-            BadRequest: the text is longer than MAX_TEXT_BYTES.
+            BadRequest: the text is longer than MAX_TEXT_BYTES, or the deadline passes between two pieces.
         """
+        size = len(text.encode("utf-8", "replace"))
+        if size > MAX_TEXT_BYTES:
+            raise BadRequest(f"the prompt is {size} bytes long, at most {MAX_TEXT_BYTES} are taken")
+        tokens: list[int] = []
+        for number, piece in enumerate(self._pieces_of(text) if parse_special else [text]):
+            if time.monotonic() > deadline:
+                raise BadRequest("the prompt took too long to tokenize")
+            tokens += self._tokenize(piece, add_special and number == 0, parse_special)
+        return tokens
+
+    def _pieces_of(self, text: str) -> Iterator[str]:
+        """`text` in pieces of PIECE characters and more, each but the first beginning with a special token."""
+        start = 0
+        if len(text) > PIECE and (present := [special for special in self._special_texts if special in text]):
+            for match in re.finditer("|".join(map(re.escape, present)), text):
+                if match.start() - start >= PIECE:
+                    yield text[start : match.start()]
+                    start = match.start()
+        yield text[start:]
+
+    @functools.cached_property
+    def _special_texts(self) -> list[str]:
+        """The texts that llama.cpp looks for before anything else, the longest first."""
+        wanted = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_USER_DEFINED | C.LLAMA_TOKEN_ATTR_UNKNOWN
+        ids = [token for token in range(self.size) if C.llama_vocab_get_attr(self._vocab, token) & wanted]
+        texts = {C.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace") for token in ids}
+        return sorted(texts - {""}, key=len, reverse=True)
+
+    def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         data = text.encode("utf-8", "replace")
-        if len(data) > MAX_TEXT_BYTES:
-            raise BadRequest(f"the prompt is {len(data)} bytes long, at most {MAX_TEXT_BYTES} are taken")
         room = len(data) + 8
         buffer = (C.llama_token * room)()
         count = C.llama_tokenize(self._vocab, data, len(data), buffer, room, add_special, parse_special)
@@ -174,9 +213,11 @@ class LlamaBackend:
         self.n_batch = int(C.llama_n_batch(self._context))  # llama.cpp may have cut it to the context
         self.n_seq_max = params.num_parallel
         self._memory = C.llama_get_memory(self._context)
+        self.attention_window = int(C.llama_model_n_swa(self._model))
         stateful = C.llama_model_is_recurrent(self._model) or C.llama_model_is_hybrid(self._model)
         self.can_copy = not stateful
-        self.can_shift = bool(C.llama_memory_can_shift(self._memory)) if self._memory else False
+        # Cells behind a sliding window are given away, so positions cannot simply be closed up there.
+        self.can_shift = not self.attention_window and bool(C.llama_memory_can_shift(self._memory))
         self._batch = _BatchArrays(self.n_batch, params.num_parallel)
         self._rows: dict[int, int] = {}  # span of the last batch -> index of its logits
 
@@ -208,7 +249,8 @@ class LlamaBackend:
             raise ModelLoadError(f"OLLAMA_KV_CACHE_TYPE must be f16, q8_0 or q4_0, not {params.kv_cache_type}")
         context_params = C.llama_context_default_params()
         context_params.n_ctx = cells
-        context_params.n_batch = context_params.n_ubatch = params.num_batch  # one micro-batch: an abort undoes it all
+        # One micro-batch, so that an abort undoes it all; and room for a token of every sequence, or C aborts.
+        context_params.n_batch = context_params.n_ubatch = max(params.num_batch, params.num_parallel)
         context_params.n_seq_max = params.num_parallel
         context_params.kv_unified = True
         context_params.n_threads = context_params.n_threads_batch = params.threads or 1
@@ -294,6 +336,9 @@ class LlamaBackend:
 
     def is_end(self, token: int) -> bool:
         return self.vocab.is_end(token)
+
+    def first_position(self, seq: int) -> int:
+        return int(C.llama_memory_seq_pos_min(self._memory, seq))
 
     def remove(self, seq: int, start: int, end: int = -1) -> bool:
         return bool(C.llama_memory_seq_rm(self._memory, seq, start, end))

@@ -1,6 +1,6 @@
 """The first load of an unknown model file happens in a child process: if llama.cpp aborts, only the child dies.
 
-Run as `python -m ollama_jupyter.engine.probe` with the path on standard input. It loads the model with a tiny
+The child reads the path from its standard input. It loads the model with a tiny
 context, decodes one token, samples it, and prints a JSON verdict. Verdicts are kept by blob and by llama.cpp build.
 """
 
@@ -12,47 +12,53 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from ollama_jupyter.errors import EngineError, InsufficientMemory, ModelLoadError
+
+T = TypeVar("T")
 
 _KEPT_ENV = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "TMPDIR", "PYTHONPATH", "LANG")
 _DEVICE_ENV = ("CUDA_", "HIP_", "ROCR_", "GGML_", "GPU_", "HSA_")
 
 
 class Prober:
-    """Asks a child process whether a file loads, once per file and build. `folder` keeps the verdicts."""
+    """Asks a child process whether a file loads, once per file and build. `folder` keeps the verdicts.
+
+    It has a thread of its own for its small files, so that it never waits for work that waits for it.
+    """
 
     def __init__(self, folder: Path, timeout: float) -> None:
         self._folder = folder
         self._timeout = timeout
         self._verdicts: dict[str, str] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ollama-probe")
 
     async def check(self, digest: str, path: Path, adapters: tuple[str, ...] = ()) -> None:
         """Return if the model loads.
 
         Raises:
             ModelLoadError: it does not, with the reason; the reason is remembered.
-            EngineError: the child gave no verdict on the file: it ran out of time or memory.
+            EngineError: the child gave no verdict on the file: it ran out of time or memory, or was ended.
         """
-        key = await asyncio.to_thread(self._key, digest, adapters)
+        key = await self._in_thread(_key, digest, adapters)
         verdict = self._verdicts.get(key)
         if verdict is None:
-            verdict = await asyncio.to_thread(self._read, key)
+            verdict = await self._in_thread(self._read, key)
         if verdict is None:
             verdict = await self._run(path, adapters)
-            await asyncio.to_thread(self._write, key, verdict)
+            if verdict and not await self._in_thread(path.is_file):
+                raise EngineError("the model was deleted while it was being loaded")
+            await self._in_thread(self._write, key, verdict)
         self._verdicts[key] = verdict
         if verdict:
             raise ModelLoadError(verdict)
 
-    @staticmethod
-    def _key(digest: str, adapters: tuple[str, ...]) -> str:
-        from ollama_jupyter.engine.llama import init_library, library_version
-
-        init_library()
-        text = "\n".join([digest, library_version(), *adapters])
-        return hashlib.sha256(text.encode()).hexdigest()
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
     def _read(self, key: str) -> str | None:
         try:
@@ -73,13 +79,12 @@ class Prober:
     async def _run(self, path: Path, adapters: tuple[str, ...]) -> str:
         """The child's verdict; "" is good."""
         child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ollama_jupyter.engine.probe",
+            *(sys.executable, "-c", _BOOTSTRAP),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=_child_env(),
+            start_new_session=True,  # Ctrl-C in the server's terminal is not a verdict
         )
         question = json.dumps({"path": str(path), "adapters": adapters}).encode()
         try:
@@ -93,6 +98,19 @@ class Prober:
         return _verdict(child.returncode or 0, out)
 
 
+# Without the empty entry, which stands for whatever folder the server was started in and the modules lying there.
+_BOOTSTRAP = "import sys; sys.path = [p for p in sys.path if p]; from ollama_jupyter.engine.probe import main; main()"
+_FATAL = {"SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGPROF"}  # the file's doing, and so for good
+
+
+def _key(digest: str, adapters: tuple[str, ...]) -> str:
+    from ollama_jupyter.engine.llama import init_library, library_version
+
+    init_library()
+    text = "\n".join([digest, library_version(), *adapters])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _verdict(code: int, out: bytes) -> str:
     try:
         return str(json.loads(out.splitlines()[-1])["reason"])
@@ -101,6 +119,8 @@ def _verdict(code: int, out: bytes) -> str:
     if code == -signal.SIGKILL:
         raise InsufficientMemory("the model was killed while loading: it needs more memory than there is")
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    if name not in _FATAL:
+        raise EngineError(f"the trial load of the model was ended ({name}); try again")
     return f"the model is unusable: loading it ended llama.cpp ({name})"
 
 
@@ -125,10 +145,10 @@ def _sacrifice_first() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _alarm(seconds: int) -> None:
-    """End this process after so many seconds, where the system can; 0 takes it back."""
-    if hasattr(signal, "alarm"):
-        signal.alarm(seconds)
+def _limit_cpu(seconds: float) -> None:
+    """End this process after so many seconds of computing, where the system can; 0 takes it back."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 SAMPLE_TEXT = "Hello" + "".join(map(chr, range(1, 0x250))) + "<|im_start|>日本語🙂"
@@ -145,15 +165,15 @@ def _try(path: str, adapters: list[str]) -> str:
     params = EngineParams(path, num_ctx=64, num_parallel=1, num_batch=32, adapters=tuple(adapters))
     try:
         backend = LlamaBackend(params)
-        _alarm(TOKENIZE_SECONDS)  # some broken vocabularies never come to an end
+        _limit_cpu(TOKENIZE_SECONDS)  # some broken vocabularies never come to an end
         tokens = backend.vocab.tokenize(SAMPLE_TEXT, add_special=True) or [0]
-        _alarm(0)
+        _limit_cpu(0)
         if backend.decode([Span(0, 0, tokens[:8], logits=True)]) is not Outcome.OK:
             return "the model is unusable: it cannot run a prompt"
         token = backend.sample(backend.sampler(sampler_steps(Options(seed=1), 64), ()), 0)
         backend.piece(token)
     except Exception as error:
-        return str(error)
+        return str(error) or type(error).__name__
     return ""
 
 
@@ -163,7 +183,3 @@ def main() -> None:
     reason = _try(question["path"], question["adapters"])
     print(json.dumps({"reason": reason}), flush=True)
     os._exit(0)  # nothing to tidy, and a destructor's crash must not spoil the verdict
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ollama_jupyter.engine.events import Cancel, Command, EngineParams, Event, LoadFailed, Ready, Stop, Submit
+from ollama_jupyter.engine.events import Cancel, Command, Ended, EngineParams, Event, LoadFailed, Ready, Stop
 from ollama_jupyter.engine.scheduler import Scheduler
 from ollama_jupyter.engine.threads import ThreadCount
 from ollama_jupyter.errors import OllamaJupyterError
@@ -27,7 +27,7 @@ log = logging.getLogger("ollama_jupyter.engine")
 class Runner:
     """`send` commands from any thread; `outbox` is called on the engine's thread, once per step, with its events.
 
-    The first event is Ready or LoadFailed. After `Stop`, or a failed load, the thread ends.
+    The first event is Ready or LoadFailed, the last is Ended: after `Stop`, or a failed load.
     """
 
     def __init__(self, params: EngineParams, outbox: Callable[[list[Event]], None]) -> None:
@@ -56,14 +56,15 @@ class Runner:
                 self._abort.set()
             self._wake.notify()
 
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait for the thread; whether it has ended."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
     # ---- on the engine's thread -------------------------------------------------------------------------------
 
     def _main(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._outbox([Ended()])
+
+    def _run(self) -> None:
         try:
             backend = self._load()
         except OllamaJupyterError as error:
@@ -99,38 +100,38 @@ class Runner:
 
     def _serve(self, backend: LlamaBackend) -> None:
         scheduler = Scheduler(backend)
-        while not self._receive(scheduler):
-            if (count := self._threads.now()) is not None:
-                backend.set_threads(count)
-                log.debug("decoding with %d threads", count)
-            self._step(scheduler)
-        reason = self._stopping.reason if self._stopping else "the model was unloaded"
-        self._outbox(scheduler.fail_all(reason, canceled=True))
+        while self._stopping is None:
+            commands = self._receive(scheduler)
+            try:
+                self._step(scheduler, backend, commands)
+            except Exception as error:  # a bug of ours must end requests with a reason, never leave them hanging
+                log.exception("the engine failed")
+                self._outbox(scheduler.fail_all(f"the engine failed: {type(error).__name__}"))
+        scheduler.take(self._inbox)
+        self._outbox(scheduler.fail_all(self._stopping.reason, canceled=True))
 
-    def _receive(self, scheduler: Scheduler) -> bool:
-        """Take the commands that have come, waiting for one if there is nothing to do. Whether to stop."""
+    def _receive(self, scheduler: Scheduler) -> list[Command]:
+        """The commands that have come; waits for one if there is nothing to do."""
         with self._wake:
             while not self._inbox and not scheduler.has_work:
                 self._wake.wait()
             commands, self._inbox = self._inbox, []
-            for command in commands:
-                if isinstance(command, Submit):
-                    scheduler.submit(command)
-                elif isinstance(command, Cancel):
-                    scheduler.cancel(command.id)
-            scheduler.admit()
+        return commands
+
+    def _step(self, scheduler: Scheduler, backend: LlamaBackend, commands: list[Command]) -> None:
+        scheduler.take(commands)
+        scheduler.admit()
+        with self._wake:
+            if self._inbox:  # somebody was canceled, or came, meanwhile: look at that before a long decode
+                return
             self._alone = scheduler.only_request
             if self._abort is not None and self._stopping is None:
                 self._abort.clear()
-        return self._stopping is not None
-
-    def _step(self, scheduler: Scheduler) -> None:
+        if (count := self._threads.now()) is not None:
+            backend.set_threads(count)
+            log.debug("decoding with %d threads", count)
         started = time.perf_counter()
-        try:
-            events = scheduler.step()
-        except Exception as error:  # a bug of ours must end requests with a reason, never leave them hanging
-            log.exception("the engine failed")
-            events = scheduler.fail_all(f"the engine failed: {type(error).__name__}")
+        events = scheduler.step()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("step of %.1f ms, %d events", 1e3 * (time.perf_counter() - started), len(events))
         if events:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ollama_jupyter.messages import Options
 
+LEAST_TEMPERATURE = 1e-5
+"""Below it, logits divided by the temperature overflow."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerStep:
@@ -19,14 +22,15 @@ class SamplerStep:
 def sampler_steps(options: Options, num_ctx: int) -> tuple[SamplerStep, ...]:
     """The chain in llama.cpp's default order: penalties, top-k, typical-p, top-p, min-p, temperature, draw.
 
-    Temperature 0 is greedy: the filters could not change the outcome. A negative seed draws a random one.
+    Temperature 0, and what a float cannot tell from it, is greedy: the filters could not change the outcome. A negative
+    seed draws a random one.
     """
     last_n = num_ctx if options.repeat_last_n < 0 else min(options.repeat_last_n, num_ctx)
     steps = []
     if last_n and has_penalties(options):
         penalties = (last_n, options.repeat_penalty, options.frequency_penalty, options.presence_penalty)
         steps.append(SamplerStep("penalties", penalties))
-    if options.temperature == 0:
+    if options.temperature < LEAST_TEMPERATURE:
         return (*steps, SamplerStep("greedy"))
     if options.top_k:
         steps.append(SamplerStep("top_k", (options.top_k,)))

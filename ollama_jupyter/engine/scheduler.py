@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ollama_jupyter.engine.backend import Backend, Outcome, Span
 from ollama_jupyter.engine.detokenize import TextStream
-from ollama_jupyter.engine.events import Event, Failed, Finished, Submit, Text
+from ollama_jupyter.engine.events import Cancel, Command, Event, Failed, Finished, Submit, Text
 from ollama_jupyter.engine.prefix import choose_slot
-from ollama_jupyter.engine.sampling import has_penalties, sampler_steps
+from ollama_jupyter.engine.sampling import sampler_steps
 from ollama_jupyter.engine.sequence import Sequence, Slot
 from ollama_jupyter.errors import EngineError
 
@@ -55,6 +55,14 @@ class Scheduler:
     def only_request(self) -> int | None:
         """The id of the request that is alone in the batch, if one is: only then may its decode be aborted."""
         return next(iter(self._active)) if len(self._active) == 1 else None
+
+    def take(self, commands: Iterable[Command]) -> None:
+        """What came in since the last step."""
+        for command in commands:
+            if isinstance(command, Submit):
+                self.submit(command)
+            elif isinstance(command, Cancel):
+                self.cancel(command.id)
 
     def submit(self, request: Submit) -> None:
         self._waiting.append(request)
@@ -103,8 +111,9 @@ class Scheduler:
         slot, num_cached = self._claim_slot(request.tokens)
         log.debug("request %d: slot %d, %d of %d tokens cached", request.id, slot.id, num_cached, len(request.tokens))
         options = request.options
-        history = request.tokens if has_penalties(options) else ()
-        sampler = self._backend.sampler(sampler_steps(options, request.num_ctx), history)
+        steps = sampler_steps(options, request.num_ctx)
+        history = request.tokens[-int(steps[0].args[0]) :] if steps[0].name == "penalties" else ()
+        sampler = self._backend.sampler(steps, history)
         limit = PREDICT_FACTOR * request.num_ctx
         self._active[request.id] = Sequence(
             request=request,
@@ -120,6 +129,9 @@ class Scheduler:
     def _claim_slot(self, tokens: tuple[int, ...]) -> tuple[Slot, int]:
         """A free slot whose cache holds the longest possible beginning of `tokens`, and that length."""
         slot, donor, shared = choose_slot(self._slots, tokens, may_copy=self._backend.can_copy)
+        # A sliding window's cells are given away once nothing ahead can see them: going back behind them is no use.
+        if self._backend.first_position((donor or slot).id) > max(0, shared - self._backend.attention_window):
+            donor, shared = None, 0
         if donor is None:
             self._cut(slot, shared)
         else:
@@ -155,6 +167,7 @@ class Scheduler:
         keep = min(sequence.request.options.num_keep, num_ctx // 2)
         discard = max((num_ctx - keep) // 2, 1)
         held = len(slot.tokens)
+        sequence.intact = keep
         del sequence.tokens[keep : keep + discard]
         if self._backend.can_shift and self._backend.can_copy and not slot.shares and held > keep + discard:
             self._backend.remove(slot.id, keep, keep + discard)
@@ -162,12 +175,13 @@ class Scheduler:
             del slot.tokens[keep : keep + discard]
         else:  # cells that another sequence shares must not move: read the kept part again
             self._cut(slot, min(keep, held))
+            sequence.intact = None
 
     # ---- one batch --------------------------------------------------------------------------------------------
 
     def _plan(self) -> list[tuple[Sequence, Span]]:
         """The next batch: one token of each decoding sequence, then chunks of the prompts, shared out evenly."""
-        decoding = [s for s in self._active.values() if not s.is_prefilling]
+        decoding = [s for s in self._active.values() if not s.is_prefilling][: self._backend.n_batch]
         prefilling = [s for s in self._active.values() if s.is_prefilling]
         plan = [(s, self._span(s, 1)) for s in decoding]
         room = self._backend.n_batch - len(decoding)
@@ -270,8 +284,13 @@ class Scheduler:
         )
 
     def _release(self, sequence: Sequence) -> None:
-        """Free the slot; what its cache holds stays for the next prompt that begins alike."""
+        """Free the slot; what its cache holds stays for the next prompt that begins alike.
+
+        After a shift only the part before it: the rest has attended to tokens that are gone.
+        """
         self._backend.free_sampler(sequence.sampler)
+        if sequence.intact is not None:
+            self._cut(sequence.slot, min(sequence.intact, len(sequence.slot.tokens)))
         sequence.slot.busy = False
         del self._active[sequence.id]
 

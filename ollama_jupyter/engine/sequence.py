@@ -38,6 +38,7 @@ class Sequence:
     started: float
     num_sampled: int = 0
     prompt_seconds: float = 0.0
+    intact: int | None = None  # after a shift: the tokens of the cache that never saw what is gone
     first_token_at: float = 0.0
     sampled: list[int] = field(default_factory=list)
 

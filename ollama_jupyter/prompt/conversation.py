@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ollama_jupyter.messages import Message
-
-_THINKING = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 
 
 def assemble(
@@ -48,9 +45,20 @@ def without_thinking(messages: Sequence[Message]) -> tuple[Message, ...]:
     """The messages with `<think>` blocks removed from every assistant turn before the last user turn."""
     last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
     return tuple(
-        replace(m, content=_THINKING.sub("", m.content)) if m.role == "assistant" and i < last_user else m
+        replace(m, content=_cut_thinking(m.content)) if m.role == "assistant" and i < last_user else m
         for i, m in enumerate(messages)
     )
+
+
+def _cut_thinking(text: str) -> str:
+    """`text` without its `<think>` blocks and the blanks behind each. An unclosed block stays."""
+    kept, at = [], 0
+    while (start := text.find("<think>", at)) >= 0 and (end := text.find("</think>", start)) >= 0:
+        kept.append(text[at:start])
+        at = end + len("</think>")
+        while text[at : at + 1].isspace():
+            at += 1
+    return "".join([*kept, text[at:]])
 
 
 def collate(messages: Iterable[Message]) -> tuple[str, list[Message]]:

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from ollama_jupyter.api import ollama
+from ollama_jupyter.api import ollama, openai
 from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
 from ollama_jupyter.messages import Message, ToolCall
+
+
+def deep(levels: int) -> dict[str, Any]:
+    """An object of so many levels."""
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
 
 # ---- generate and chat ---------------------------------------------------------------------------------------------
 
@@ -122,6 +131,8 @@ def test_empty_values_of_later_fields_pass(value: Any) -> None:
         ({"top_logprobs": 1.5}, 'field "top_logprobs" must be an integer, got a number'),
         ({"top_logprobs": 21}, "top_logprobs must be between 0 and 20"),
         ({"top_logprobs": -1}, "top_logprobs must be between 0 and 20"),
+        ({"options": deep(65)}, 'field "options" is nested too deeply; at most 64 levels are taken'),
+        ({"keep_alive": 10**400}, "number out of range: keep_alive must be a number of seconds that a float64 holds"),
         ({"keep_alive": "5"}, 'time: missing unit in duration "5"'),
         ({"keep_alive": True}, "Unsupported type: 'bool'"),
         ({"keep_alive": []}, "Unsupported type: '[]interface {}'"),
@@ -201,3 +212,50 @@ def test_create_fields() -> None:
 def test_wrong_values_of_create(body: Any, field: str) -> None:
     with pytest.raises(BadRequest, match=re.escape(f'"{field}"')):
         ollama.create_request({"model": "n"} | body)
+
+
+# ---- bounds ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "field", "found"),
+    [
+        (ollama.chat_request, {"messages": [{}] * 10_001}, "messages", 10_001),
+        (ollama.chat_request, {"messages": [{"tool_calls": [{}] * 10_000}]}, "messages[0].tool_calls", 10_001),
+        (ollama.chat_request, {"messages": [{"tool_calls": [{}] * 90}] * 200}, "messages[108].tool_calls", 10_010),
+        (ollama.create_request, {"license": ["x"] * 10_001}, "license", 10_001),
+        (openai.chat_request, {"messages": [{}] * 10_001}, "messages", 10_001),
+        (openai.chat_request, {"messages": [{"content": [{}] * 10_000}]}, "messages[0].content", 10_001),
+        (openai.chat_request, {"messages": [{"content": ""}], "stop": ["x"] * 10_000}, "stop", 10_001),
+    ],
+)
+def test_more_elements_than_anybody_needs(read: Any, body: dict[str, Any], field: str, found: int) -> None:
+    with pytest.raises(BadRequest) as caught:
+        read({"model": "m"} | body)
+    expected = f'field "{field}" brings the request to {found} array elements; at most 10000 are taken'
+    assert caught.value.message == expected
+
+
+def test_as_many_as_are_taken() -> None:
+    assert len(ollama.chat_request({"model": "m", "messages": [{}] * 10_000}).messages) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "field"),
+    [
+        (ollama.create_request, {"parameters": deep(900)}, "parameters"),
+        (
+            ollama.chat_request,
+            {"messages": [{"tool_calls": [{"function": {"arguments": deep(65)}}]}]},
+            "messages[0].tool_calls[0].function",
+        ),
+    ],
+)
+def test_what_is_nested_too_deeply(read: Any, body: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadRequest, match="nested too deeply") as caught:
+        read({"model": "m"} | body)
+    assert f'"{field}"' in caught.value.message
+
+
+def test_as_deep_as_is_taken() -> None:
+    assert ollama.generate_request({"model": "m", "options": deep(64)}).options == deep(64)

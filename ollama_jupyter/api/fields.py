@@ -16,6 +16,11 @@ _BLANK = " \t\r\n"
 _NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "an array", dict: "an object"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+MAX_ELEMENTS = 10_000
+"""Elements of all arrays of one body that are read one by one: each costs microseconds, and megabytes hold millions."""
+MAX_DEPTH = 64
+"""Levels of an object that is passed on as it is. What writes or renders it works recursively."""
+
 
 def _no_constant(text: str) -> NoReturn:
     raise BadRequest(f"{text} is not a JSON number")
@@ -69,9 +74,10 @@ def whole_text(text: str) -> str:
 class Fields:
     """One JSON object under reading. `path` is where it stands in the body, for messages: `messages[0].`."""
 
-    def __init__(self, raw: Mapping[str, Any], path: str = "") -> None:
+    def __init__(self, raw: Mapping[str, Any], path: str = "", parent: Fields | None = None) -> None:
         self._values = {key.lower(): value for key, value in raw.items() if value is not None}
         self._path = path
+        self._read: list[int] = parent._read if parent else [0]  # elements so far, one count for the whole body
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -117,16 +123,28 @@ class Fields:
         raise self.wrong(name, _NAMES[float])
 
     def mapping(self, name: str) -> dict[str, Any]:
-        """An object, empty where absent."""
-        return self._typed(name, dict) or {}
+        """An object, empty where absent, of at most MAX_DEPTH levels."""
+        value: dict[str, Any] = self._typed(name, dict) or {}
+        if not _is_shallow(value):
+            raise BadRequest(f'field "{self.label(name)}" is nested too deeply; at most {MAX_DEPTH} levels are taken')
+        return value
 
     def array(self, name: str) -> list[Any]:
         """An array, empty where absent."""
         return self._typed(name, list) or []
 
+    def _elements(self, name: str) -> list[Any]:
+        """An array that is read one by one."""
+        values = self.array(name)
+        self._read[0] += len(values)
+        if self._read[0] > MAX_ELEMENTS:
+            found = f'field "{self.label(name)}" brings the request to {self._read[0]} array elements'
+            raise BadRequest(f"{found}; at most {MAX_ELEMENTS} are taken")
+        return values
+
     def texts(self, name: str) -> tuple[str, ...]:
         """An array of strings, empty where absent."""
-        values = self.array(name)
+        values = self._elements(name)
         if not all(isinstance(value, str) for value in values):
             raise BadRequest(f'field "{self.label(name)}" must be an array of strings')
         return tuple(whole_text(value) for value in values)
@@ -143,11 +161,22 @@ class Fields:
 
     def objects(self, name: str) -> Iterator[Fields]:
         """The elements of an array of objects. A null element is an empty object."""
-        for index, value in enumerate(self.array(name)):
+        for index, value in enumerate(self._elements(name)):
             label = f"{self.label(name)}[{index}]"
             if value is not None and not isinstance(value, dict):
                 raise BadRequest(f'field "{label}" must be an object, got {kind_of(value)}')
-            yield Fields(value or {}, f"{label}.")
+            yield Fields(value or {}, f"{label}.", self)
+
+
+def _is_shallow(value: object) -> bool:
+    """Whether a decoded value has at most MAX_DEPTH levels. It is walked level by level, without recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (held.values() if isinstance(held, dict) else held for held in level if isinstance(held, (dict, list)))
+        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
+        if not level:
+            return True
+    return False
 
 
 _IMAGE_KEYS = ("images", "image_url", "input_audio")

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tornado import web
 from tornado.ioloop import IOLoop
@@ -20,7 +20,7 @@ from tornado.iostream import StreamClosedError
 
 from ollama_jupyter.api import ollama_answers
 from ollama_jupyter.api.wire import encode
-from ollama_jupyter.errors import Canceled, OllamaJupyterError, Stopping
+from ollama_jupyter.errors import BadRequest, Canceled, OllamaJupyterError, Stopping
 from ollama_jupyter.server.app import Ollama
 from ollama_jupyter.server.body import MAX_BODY, JsonBody, too_large
 
@@ -34,6 +34,7 @@ LINGER_S = 2.0
 """Seconds for which a body is thrown away after an early answer. Closing at once would reset the connection, and a
 client that is still sending would see the reset instead of the answer."""
 
+T = TypeVar("T")
 Verb = Callable[..., Awaitable[None]]
 
 
@@ -99,6 +100,21 @@ class Resource(web.RequestHandler):
     async def take(self, chunk: bytes) -> None:
         """Keep a piece of the body. Raises one of ours to refuse the rest."""
         self.body.feed(chunk)
+
+    async def read(self, convert: Callable[[dict[str, Any]], T], *, empty: str = "missing request body") -> T:
+        """What the body asks for, by `convert`. A large body is read in a thread, so that the loop goes on.
+
+        Raises:
+            BadRequest: if the body is no object, and whatever `convert` raises.
+        """
+
+        def work() -> T:
+            try:
+                return convert(self.body.decode(empty=empty))
+            except RecursionError:
+                raise BadRequest("the request body is nested too deeply") from None
+
+        return await asyncio.to_thread(work) if self.body.is_large else work()
 
     def answer_early(self, refusal: Exception | None) -> None:
         """Answer now (with the refusal, or with what was set), throw the rest of the body away for a moment, close."""

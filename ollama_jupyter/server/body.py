@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ollama_jupyter.api.fields import decode_object, image_size
-from ollama_jupyter.errors import BodyTooLarge
+from ollama_jupyter.errors import BodyTooLarge, NotSupportedYet
 
 MAX_BODY = 64 * 2**20
 """Bytes of a JSON body, images and all."""
@@ -14,8 +14,13 @@ MAX_BODY = 64 * 2**20
 MAX_TEXT = 4 * 2**20
 """Bytes of a JSON body that are not base64 of images: parsing many small values holds the interpreter's lock."""
 
+LARGE = 2**18
+"""Bytes from which on reading a body takes longer than the event loop may stand still."""
+
 _MIN_RUN = 256
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"
+# In JSON a quote inside a string stands behind a backslash, so this is a key wherever it is found.
+_IMAGES = re.compile(rb'"(?:images|image_url)"\s*:\s*[\["{]', re.IGNORECASE)
 _RUN = re.compile(rb"[A-Za-z0-9+/=\\]{%d,}" % _MIN_RUN)
 
 
@@ -60,14 +65,22 @@ class JsonBody:
 
     Raises:
         BodyTooLarge: from `feed` while the body arrives, or from `decode` for a text that looked like base64.
+        NotSupportedYet: from `feed` for a large body of images, which nothing reads yet.
     """
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._meter = TextMeter()
 
+    @property
+    def is_large(self) -> bool:
+        return len(self._data) > LARGE
+
     def feed(self, chunk: bytes) -> None:
+        before = len(self._data)
         self._data += chunk
+        if before <= MAX_TEXT < len(self._data) and _IMAGES.search(self._data):
+            raise NotSupportedYet("images")
         if len(self._data) > MAX_BODY:
             raise too_large()
         self._meter.feed(chunk)

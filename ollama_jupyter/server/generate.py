@@ -45,7 +45,7 @@ class Generate(Resource):
     auth_action = "execute"
 
     async def post(self) -> None:
-        request = ollama.generate_request(self.body.decode())
+        request = await self.read(ollama.generate_request)
         chunks = self.ollama.service.generate(request)
         await self.respond(chunks, request.stream, lambda chunk: ollama_answers.generate_chunk(request.model, chunk))
 
@@ -76,6 +76,6 @@ class Chat(Generate):
     """POST: an answer to a conversation."""
 
     async def post(self) -> None:
-        request = ollama.chat_request(self.body.decode())
+        request = await self.read(ollama.chat_request)
         chunks = self.ollama.service.chat(request)
         await self.respond(chunks, request.stream, lambda chunk: ollama_answers.chat_chunk(request.model, chunk))

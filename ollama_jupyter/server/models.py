@@ -32,7 +32,7 @@ class Show(Resource):
     auth_action = "read"
 
     async def post(self) -> None:
-        arguments = ollama.show_arguments(self.body.decode())
+        arguments = await self.read(ollama.show_arguments)
         self.answer(ollama_answers.show(await self.ollama.library.show(**arguments)))
 
 
@@ -40,7 +40,7 @@ class Create(Resource):
     """POST: a model from another one or from uploaded files, with a line for each step."""
 
     async def post(self) -> None:
-        request = ollama.create_request(self.body.decode())
+        request = await self.read(ollama.create_request)
         steps = self.ollama.library.create(request)
         if request.stream:
             await self.stream(_lines(steps))
@@ -64,7 +64,7 @@ class Copy(Resource):
     """POST: a second name for a model."""
 
     async def post(self) -> None:
-        source, destination = ollama.copy_arguments(self.body.decode())
+        source, destination = await self.read(ollama.copy_arguments)
         await self.ollama.library.copy(source, destination)
         self.answer_empty()
 
@@ -73,7 +73,7 @@ class Delete(Resource):
     """DELETE, POST: forget a model, and the blobs that only it used."""
 
     async def delete(self) -> None:
-        await self.ollama.library.delete(ollama.delete_argument(self.body.decode()))
+        await self.ollama.library.delete(await self.read(ollama.delete_argument))
         self.answer_empty()
 
     post = delete

@@ -42,7 +42,7 @@ class ChatCompletions(OpenAIResource):
     auth_action = "execute"
 
     async def post(self) -> None:
-        request, include_usage = openai.chat_request(self.body.decode(empty="EOF"))
+        request, include_usage = await self.read(openai.chat_request, empty="EOF")
         completion = openai.Completion(request.model)
         async with aclosing(self.ollama.service.chat(request)) as chunks:
             first = await next_chunk(chunks)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,7 +15,8 @@ import pytest
 from fakes import Raw
 from plain_server import DIGEST, until
 
-from ollama_jupyter.server import base, body
+from ollama_jupyter.api import ollama as ollama_api
+from ollama_jupyter.server import base, body, generate
 
 
 class TestBodies:
@@ -96,6 +99,31 @@ class TestBodies:
         answer = await client.post("/api/generate", content=b'{"MODEL":"m","Prompt":"x"} trailing', headers=headers)
         assert answer.status_code == 200
         assert ollama.service.requests[0].prompt == "x"
+
+    @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/api/create"])
+    async def test_a_large_body_is_read_beside_the_loop(self, client: httpx.AsyncClient, path: str) -> None:
+        """Millions of small values take seconds to read one by one, and a while to decode."""
+        content = b'{"model":"m","messages":[' + b"{}," * 1_300_000 + b"{}]}"
+        answer = await client.post(path, content=content)
+        assert answer.status_code == 400
+        assert "1300001 array elements; at most 10000 are taken" in answer.text
+
+    async def test_the_loop_goes_on_while_a_body_is_read(
+        self, client: httpx.AsyncClient, ollama: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reading, go_on = threading.Event(), threading.Event()
+
+        def slow(request: dict[str, Any]) -> Any:
+            reading.set()
+            assert go_on.wait(30)
+            return ollama_api.generate_request(request)
+
+        monkeypatch.setattr(generate, "ollama", SimpleNamespace(generate_request=slow))
+        sent = asyncio.ensure_future(client.post("/api/generate", json={"model": "m", "prompt": "word " * 60_000}))
+        await until(reading.is_set)
+        assert (await client.get("/api/version")).status_code == 200
+        go_on.set()
+        assert (await sent).status_code == 200
 
 
 class TestBlobs:

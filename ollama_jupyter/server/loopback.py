@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import secrets
 from typing import Any
+from urllib.parse import unquote
 
-from tornado import httputil, web
+from tornado import httputil
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from ollama_jupyter.errors import Forbidden
 from ollama_jupyter.server.app import Ollama
 from ollama_jupyter.server.origins import is_loopback_host, is_loopback_origin
-from ollama_jupyter.server.plain import PlainDoor, application_settings, bearer, same
+from ollama_jupyter.server.plain import (
+    PlainApplication,
+    PlainDoor,
+    application_settings,
+    bearer,
+    same,
+    set_path,
+    to_origin_form,
+)
 from ollama_jupyter.server.root import Missing
 from ollama_jupyter.server.routes import bind, handlers, unguarded
 
@@ -39,7 +48,7 @@ class ClosedDoor(PlainDoor):
         raise Forbidden("missing or wrong key")
 
 
-class KeyedApplication(web.Application):
+class KeyedApplication(PlainApplication):
     """Takes the key off the path before anything else sees it, logs included."""
 
     def __init__(self, ollama: Ollama, key: str) -> None:
@@ -48,12 +57,17 @@ class KeyedApplication(web.Application):
         self._closed = bind(Missing, ClosedDoor, unguarded)
 
     def find_handler(self, request: httputil.HTTPServerRequest, **kwargs: Any) -> Any:
+        to_origin_form(request)
         given, path = _split(request.path)
-        request.path = path
-        request.uri = path + (f"?{request.query}" if request.query else "")
+        request.query = self._masked(request.query)
+        set_path(request, self._masked(path))
         if same(given or bearer(request), self._key):
             return super().find_handler(request, **kwargs)
         return self.get_handler_delegate(request, self._closed)
+
+    def _masked(self, text: str) -> str:
+        """The text, or nothing of it where the key stands in it by mistake: it may be logged."""
+        return "/(masked)" if self._key in unquote(text).lower() else text
 
 
 def _split(path: str) -> tuple[str, str]:

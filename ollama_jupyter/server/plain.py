@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 from typing import Any
 
 from tornado import web
@@ -12,6 +13,8 @@ from tornado.httputil import HTTPServerRequest
 from ollama_jupyter.server.base import Resource
 
 log = logging.getLogger("ollama_jupyter.access")
+
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/]*)", re.IGNORECASE)
 
 
 def bearer(request: HTTPServerRequest) -> str:
@@ -28,6 +31,29 @@ def same(given: str, key: str) -> bool:
 @web.stream_request_body
 class PlainDoor(Resource):
     """A handler that Tornado itself runs."""
+
+
+class PlainApplication(web.Application):
+    """Routes that also take a request in absolute form, as clients behind a proxy send it."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        to_origin_form(request)
+        return super().find_handler(request, **kwargs)
+
+
+def to_origin_form(request: HTTPServerRequest) -> None:
+    """Take `scheme://authority` off the path. The authority then replaces the Host header (RFC 9112, 3.2.2)."""
+    absolute = _ABSOLUTE.match(request.path)
+    if absolute:
+        request.host = absolute[1]
+    path = request.path[absolute.end() :] if absolute else request.path
+    set_path(request, path if path.startswith("/") else f"/{path}")
+
+
+def set_path(request: HTTPServerRequest, path: str) -> None:
+    """Everything that reads or logs the request sees this path from now on."""
+    request.path = path
+    request.uri = path + (f"?{request.query}" if request.query else "")
 
 
 def log_request(handler: web.RequestHandler) -> None:

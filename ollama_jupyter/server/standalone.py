@@ -23,7 +23,7 @@ from ollama_jupyter.errors import Forbidden
 from ollama_jupyter.server import origins
 from ollama_jupyter.server.app import Ollama
 from ollama_jupyter.server.base import Resource
-from ollama_jupyter.server.plain import PlainDoor, application_settings, bearer, same
+from ollama_jupyter.server.plain import PlainApplication, PlainDoor, application_settings, bearer, same
 from ollama_jupyter.server.root import Missing
 from ollama_jupyter.server.routes import ROUTES, bind, handlers, unguarded
 
@@ -121,7 +121,7 @@ def application(ollama: Ollama, *, checks_host: bool) -> web.Application:
         checks_host=checks_host,
         api_key=ollama.settings.api_key,
     )
-    return web.Application(rules + handlers(StandaloneDoor, unguarded), **settings)
+    return PlainApplication(rules + handlers(StandaloneDoor, unguarded), **settings)
 
 
 def bindable(text: str) -> Host:

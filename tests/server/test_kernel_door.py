@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from fakes import Raw
@@ -93,7 +94,30 @@ class TestKernelDoor:
         await raw.more(f"GET /k/{key}/ HTTP/9\r\n\r\n".encode())
         await raw.reader.read()
         await raw.close()
-        await ask(door, f"/{key}/k/{key}", "GET")
-        logged = caplog.text
-        assert "POST /api/generate 500" in logged
-        assert key not in logged.replace(f"GET /{key}/k/{key}", "")
+        assert "POST /api/generate 500" in caplog.text
+        assert key not in caplog.text
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/%s/k/%s", "/x/k/%s", "/K/%s/api/tags", "/k/%s/v1/models/%s", "/k/%s/api/tags?key=%s", "/x?%s", "*%s",
+         "/x/%2e%s", "http://localhost/%s", "/x//http://localhost/k/%s"],
+    )  # fmt: skip
+    async def test_nor_where_it_stands_by_mistake(
+        self, door: KernelDoor, path: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        key = key_of(door)
+        for spelled in (key, key.upper(), f"%{ord(key[0]):x}{key[1:]}"):
+            _, answer = await ask(door, path.replace("%s", spelled))
+            assert key not in unquote(answer.decode()).lower()
+        assert key not in unquote(caplog.text).lower()
+
+    async def test_the_absolute_form_opens_too(self, door: KernelDoor, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        key = key_of(door)
+        assert (await ask(door, f"http://localhost:{door.port}/k/{key}/api/version?x=y"))[0] == 200
+        assert (await ask(door, f"http://evil.example/k/{key}/api/version", Host="localhost"))[0] == 403
+        assert (await ask(door, f"HTTP://localhost/k/{key}"))[0] == 200
+        assert (await ask(door, "http://localhost/api/version"))[0] == 403
+        assert "GET /api/version 200" in caplog.text
+        assert key not in caplog.text

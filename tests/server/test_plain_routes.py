@@ -30,6 +30,23 @@ class TestPaths:
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-length"] == (await client.get(path)).headers["content-length"]
 
+    @pytest.mark.parametrize(
+        ("target", "status", "text"),
+        [
+            ("http://localhost/api/version", 200, "version"),
+            ("http://localhost", 200, "Ollama is running"),
+            ("http://localhost?a=b", 200, "Ollama is running"),
+            ("http://localhost/nope", 404, "404 page not found"),
+            ("http://evil.example/api/version", 403, "evil.example"),
+            ("*", 404, "404 page not found"),
+        ],
+    )
+    async def test_absolute_form(self, raw: Raw, target: str, status: int, text: str) -> None:
+        """As clients behind a proxy send it. The address in it counts, not the Host header."""
+        await raw.send("GET", target)
+        answered, _, body = await raw.answer()
+        assert (answered, text in body.decode()) == (status, True)
+
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
     async def test_unknown(self, client: httpx.AsyncClient, method: str) -> None:
         answer = await client.request(method, "/api/nope")

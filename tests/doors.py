@@ -34,16 +34,25 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve(models: Path, **settings: str) -> Iterator[Door]:
-    """`ollama-jupyter serve` in a process of its own, until the block ends."""
+def serving(models: Path, **settings: str) -> Iterator[tuple[Door, subprocess.Popen[bytes]]]:
+    """`ollama-jupyter serve` and its process, until the block ends."""
     url = f"http://127.0.0.1:{free_port()}"
     env = os.environ | {"OLLAMA_HOST": url, "OLLAMA_MODELS": str(models)} | settings
     child = subprocess.Popen([sys.executable, "-m", "ollama_jupyter", "serve"], env=env, stderr=subprocess.DEVNULL)
     try:
         _wait_until_up(url, child)
-        yield Door("serve", url)
-        assert child.poll() is None, "the server died"
+        yield Door("serve", url), child
     finally:
+        child.terminate()
+        child.wait(20)
+
+
+@contextlib.contextmanager
+def serve(models: Path, **settings: str) -> Iterator[Door]:
+    """As `serving`, for tests that the server must survive."""
+    with serving(models, **settings) as (door, child):
+        yield door
+        assert child.poll() is None, "the server died"
         child.terminate()
         assert child.wait(20) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import httpx
 import ollama
 import pytest
-from doors import MODEL, Door, Kernel, jupyter, serve
+from doors import MODEL, Door, Kernel, jupyter, serve, serving
 from models import write_tiny_gguf
 from openai import OpenAI
 
@@ -516,3 +517,27 @@ def test_absurd_models_through_a_load(uploads: Uploads, tmp_path: Path) -> None:
     assert answer.json()["eval_count"] == 8
     uploads.client.post("/api/generate", json={"model": MODEL, "keep_alive": 0})
     uploads.client.request("DELETE", "/api/delete", json={"model": MODEL})
+
+
+def test_what_a_killed_server_was_writing_is_swept_at_the_next_start(tmp_path: Path) -> None:
+    """kill -9 in the middle of an upload: the half is gone after a restart, and the blob can be sent again."""
+    models = tmp_path / "models"
+    data = b"x" * 5_000_000
+    digest = hashlib.sha256(data).hexdigest()
+
+    def slowly() -> Iterator[bytes]:
+        yield data[:1_000_000]
+        while not list((models / "partial").glob("tmp-*")):
+            time.sleep(0.01)
+        child.kill()
+        child.wait()
+        yield data[1_000_000:]
+
+    with serving(models) as (door, child), pytest.raises(httpx.TransportError):
+        httpx.post(f"{door.url}/api/blobs/sha256:{digest}", content=slowly(), timeout=30)
+    (half,) = (models / "partial").glob("tmp-*")
+    os.utime(half, (0, 0))  # as if it had been left an hour ago
+    with serve(models) as door:
+        assert list((models / "partial").glob("tmp-*")) == []
+        assert httpx.post(f"{door.url}/api/blobs/sha256:{digest}", content=data).status_code == 201
+    assert [path.name for path in (models / "blobs").iterdir()] == [f"sha256-{digest}"]

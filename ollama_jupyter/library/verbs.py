@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 
@@ -18,6 +19,8 @@ from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store.blobs import BlobWriter
 from ollama_jupyter.store.manifests import CorruptManifest, Manifest
 from ollama_jupyter.store.models import Model, Store
+
+log = logging.getLogger("ollama_jupyter.library")
 
 
 class Library:
@@ -37,8 +40,11 @@ class Library:
 
     @classmethod
     def open(cls, settings: Settings, probe: Probe | None = None) -> Library:
-        """The library of the models folder that the settings name."""
-        return cls(Store(settings.models_dir), settings, probe)
+        """The library of the models folder that the settings name, rid of what killed processes left half-written."""
+        store = Store(settings.models_dir)
+        if swept := store.blobs.sweep():
+            log.info("removed %d half-written files", swept)
+        return cls(store, settings, probe)
 
     # ---- reading
 

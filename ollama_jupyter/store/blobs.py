@@ -10,7 +10,7 @@ from types import TracebackType
 
 from ollama_jupyter.errors import BadRequest
 from ollama_jupyter.names import Digest
-from ollama_jupyter.store.files import make_folder, open_temporary, publish, sync_folder
+from ollama_jupyter.store.files import make_folder, open_temporary, publish, sweep, sync_folder
 
 CHUNK = 4 << 20
 Report = Callable[[int, int], None]
@@ -93,6 +93,10 @@ class Blobs:
                 writer.write(data)
                 writer.commit()
         return digest
+
+    def sweep(self) -> int:
+        """Delete what killed processes left half-written; the number of files."""
+        return sweep(self._models / "partial")
 
     def put_file(self, source: Path, progress: Report | None = None, digest: Digest | None = None) -> Digest:
         """Store the content of `source`, by a hard link where the file system allows one, else by a copy.

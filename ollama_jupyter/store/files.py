@@ -5,8 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FRESH_SECONDS = 60
 
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
@@ -20,7 +28,36 @@ def open_temporary(folder: Path) -> tuple[BinaryIO, Path]:
     """A new file of a unique name in `folder`, open for writing."""
     make_folder(folder)
     number, name = tempfile.mkstemp(prefix="tmp-", dir=folder)
+    _claim(number)
     return os.fdopen(number, "wb"), Path(name)
+
+
+def sweep(folder: Path) -> int:
+    """Delete the temporary files that a killed process left in `folder`; how many there were."""
+    left = [path for path in folder.glob("tmp-*") if _is_left_over(path)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether nobody writes the file any more: its lock is free, and it is not just being made."""
+    try:
+        with path.open("rb") as file:
+            return time.time() - os.fstat(file.fileno()).st_mtime > FRESH_SECONDS and _claim(file.fileno())
+    except OSError:  # gone, or not ours to read
+        return False
+
+
+def _claim(number: int) -> bool:
+    """Lock an open file for this process until it is closed. False if another has it."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        return False
+    return True
 
 
 def publish(file: BinaryIO, temporary: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ import statistics
 import time
 
 import httpx
+import psutil
 from server import MODEL, running
 
 STREAMS, TOKENS, ROUNDS = 8, 64, 5
@@ -58,6 +59,12 @@ async def measure(url: str) -> None:
     print(f"GET /api/version beside {STREAMS} streams: p99 {1e3 * p99:.1f} ms of {len(latencies)} (wanted: below 50)")
 
 
+def foreign_load() -> float:
+    """Cores that others use now; with more than a few tenths the figures say little."""
+    return psutil.cpu_percent(1.0) / 100 * (psutil.cpu_count() or 1)
+
+
 if __name__ == "__main__":
+    print(f"{psutil.cpu_count()} cores, {foreign_load():.1f} of them busy with something else")
     with running(OLLAMA_NUM_PARALLEL=str(STREAMS)) as url:
         asyncio.run(measure(url))

@@ -162,7 +162,7 @@ class Manager:
         return [
             RunningModel(
                 name=loaded.model.name.display,
-                size=loaded.handle.size + self._kv_bytes(loaded),
+                size=loaded.handle.size + memory.kv_bytes(loaded.model.gguf, loaded.handle.params),
                 digest=loaded.model.digest,
                 details=loaded.model.details,
                 expires_at=loaded.expires_at,
@@ -316,7 +316,7 @@ class Manager:
         """Evict idle models until `params` fit; at last try with a single sequence."""
         if await asyncio.to_thread(_offloads, params):
             return params  # llama.cpp itself tells whether a GPU has room
-        while (needed := self._needed(model, params)) > (available := memory.available_bytes()):
+        while (needed := memory.estimate(model.gguf, params)) > (available := memory.available_bytes()):
             if self._loaded:
                 await self._retire(self._victim(), f"{model.name.display} needs its memory")
             elif params.num_parallel > 1:
@@ -328,14 +328,6 @@ class Manager:
                     f"{available / 1e9:.1f} GB are free; try a smaller num_ctx or a smaller model"
                 )
         return params
-
-    def _needed(self, model: Model, params: EngineParams) -> int:
-        cells = params.num_ctx * params.num_parallel
-        return memory.estimate(model.gguf, cells, params.num_batch, params.kv_cache_type)
-
-    def _kv_bytes(self, loaded: Loaded) -> int:
-        params = loaded.handle.params
-        return memory.kv_bytes(loaded.model.gguf, params.num_ctx * params.num_parallel, params.kv_cache_type)
 
     def _victim(self) -> Loaded:
         """The model to evict: idle before busy, then the shortest keep-alive, then the longest idle."""

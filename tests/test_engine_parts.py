@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_jupyter.engine.detokenize import TextStream
+from ollama_jupyter.engine.events import EngineParams
+from ollama_jupyter.engine.memory import available_bytes, estimate, kv_bytes
 from ollama_jupyter.engine.prefix import MIN_COPY, choose_slot, common_prefix
 from ollama_jupyter.engine.sampling import SamplerStep, sampler_steps
 from ollama_jupyter.engine.sequence import Slot
 from ollama_jupyter.engine.threads import INTERVAL, ThreadCount
 from ollama_jupyter.errors import InvalidOption
+from ollama_jupyter.gguf import read_header
 from ollama_jupyter.messages import OPTIONS, Options, check_options
 
 
@@ -118,6 +124,29 @@ def test_seeds_are_kept_and_negative_ones_drawn() -> None:
 def test_penalties_look_back_over_the_window_at_most() -> None:
     assert sampler_steps(Options(repeat_penalty=1.1, repeat_last_n=-1), 512)[0].args[0] == 512
     assert sampler_steps(Options(repeat_penalty=1.1, repeat_last_n=10**9), 512)[0].args[0] == 512
+
+
+# ---- memory -------------------------------------------------------------------------------------------------------
+
+
+def params(**changes: Any) -> EngineParams:
+    return replace(EngineParams("", num_ctx=4096, num_parallel=4), **changes)
+
+
+def test_the_kv_cache_of_smollm2_is_what_llama_cpp_allocates(smollm2: Path) -> None:
+    """30 layers, 3 KV heads of 64, keys and values, two bytes each."""
+    header = read_header(smollm2)
+    assert kv_bytes(header, params()) == 30 * 3 * (64 + 64) * 4096 * 4 * 2
+    assert kv_bytes(header, params(kv_cache_type="q8_0")) / kv_bytes(header, params()) == 34 / 64
+
+
+def test_every_wish_costs_memory(smollm2: Path) -> None:
+    header = read_header(smollm2)
+    base = estimate(header, params())
+    assert base > header.file_size
+    for wish in ({"num_ctx": 8192}, {"num_parallel": 8}, {"num_batch": 4096}, {"flash_attention": False}):
+        assert estimate(header, params(**wish)) > base
+    assert available_bytes() > 0
 
 
 # ---- threads ------------------------------------------------------------------------------------------------------

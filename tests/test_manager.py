@@ -15,6 +15,7 @@ from models import write_tiny_gguf
 from ollama_jupyter import manager as manager_module
 from ollama_jupyter.config import Settings
 from ollama_jupyter.durations import FOREVER
+from ollama_jupyter.engine import memory
 from ollama_jupyter.engine.events import EngineParams
 from ollama_jupyter.errors import Canceled, InsufficientMemory, ModelLoadError, ServerBusy
 from ollama_jupyter.gguf import read_header
@@ -303,8 +304,8 @@ async def test_what_does_not_fit_evicts_then_shrinks_then_is_refused_with_number
 ) -> None:
     manager = open_manager()
     await use(manager, model("a"))
-    needed = manager._needed(model("b"), EngineParams("b", num_ctx=512, num_parallel=4))
-    single = manager._needed(model("b"), EngineParams("b", num_ctx=512, num_parallel=1))
+    needed = memory.estimate(model("b").gguf, EngineParams("b", num_ctx=512, num_parallel=4))
+    single = memory.estimate(model("b").gguf, EngineParams("b", num_ctx=512, num_parallel=1))
     free = [single]
     monkeypatch.setattr(manager_module.memory, "available_bytes", lambda: free[0])
     assert single < needed

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from ollama_jupyter.engine.events import EngineParams
 from ollama_jupyter.gguf import GGUFHeader
 from ollama_jupyter.gguf.values import Array
 
@@ -19,8 +20,8 @@ RESERVE = 256 * 2**20
 """Bytes that are left to the rest of the process."""
 
 
-def kv_bytes(header: GGUFHeader, cells: int, cache_type: str = "") -> int:
-    """Bytes of a KV cache of `cells` tokens for the model with this header."""
+def kv_bytes(header: GGUFHeader, params: EngineParams) -> int:
+    """Bytes of the KV cache that `params` ask for."""
     head_size = header.embedding_length / max(header.head_count, 1)
     width: float = header.get("attention.key_length", head_size) + header.get("attention.value_length", head_size)
     per_layer = header.get("attention.head_count_kv")
@@ -28,19 +29,25 @@ def kv_bytes(header: GGUFHeader, cells: int, cache_type: str = "") -> int:
         heads = int(sum(per_layer.items))
     else:
         heads = header.head_count_kv * header.block_count
-    return math.ceil(float(heads * width * cells) * ELEMENT_BYTES.get(cache_type, 2.0))
+    cells = params.num_ctx * params.num_parallel
+    return math.ceil(float(heads * width * cells) * ELEMENT_BYTES.get(params.kv_cache_type, 2.0))
 
 
-def compute_bytes(header: GGUFHeader, batch: int) -> int:
-    """Rough bytes of the compute buffers for batches of `batch` tokens."""
+def compute_bytes(header: GGUFHeader, params: EngineParams) -> int:
+    """Rough bytes of the compute buffers: a batch's activations, its logits, and without flash attention its scores."""
     width = header.embedding_length
     feed_forward = header.integer("feed_forward_length") or 4 * width
-    return 4 * batch * (4 * width + 2 * feed_forward) + 4 * header.vocabulary_size * 64
+    activations = params.num_batch * (4 * width + 2 * feed_forward)
+    logits = header.vocabulary_size * max(params.num_parallel, 64)
+    scores = 0
+    if params.flash_attention is False:
+        scores = header.head_count * params.num_batch * params.num_ctx * params.num_parallel
+    return 4 * (activations + logits + scores)
 
 
-def estimate(header: GGUFHeader, cells: int, batch: int, cache_type: str) -> int:
+def estimate(header: GGUFHeader, params: EngineParams) -> int:
     """Bytes that loading will take in all: the whole file, the KV cache, and the compute buffers."""
-    return header.file_size + kv_bytes(header, cells, cache_type) + compute_bytes(header, batch)
+    return header.file_size + kv_bytes(header, params) + compute_bytes(header, params)
 
 
 def available_bytes() -> int:

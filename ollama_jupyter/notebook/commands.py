@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.notebook.arguments import help_text
 from ollama_jupyter.notebook.errors import OllamaError
-from ollama_jupyter.notebook.session import Session, default_model
+from ollama_jupyter.notebook.session import Session, default_model, same_name
 from ollama_jupyter.notebook.tables import Table, ago, facts, from_now, size
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _remove(session: Session, arguments: Namespace) -> None:
             client.generate(model=name, keep_alive=0)
             client.delete(name)
         print(f"deleted '{name}'")
-        if name == session.chosen:
+        if same_name(name, session.chosen):
             session.chosen = ""
 
 

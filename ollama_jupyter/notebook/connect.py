@@ -80,7 +80,8 @@ class Server:
         try:
             yield
         except ollama.ResponseError as error:
-            raise OllamaError(self.masked(first_line(error.error)) or f"HTTP {error.status_code}") from None
+            nothing_said = f"HTTP {error.status_code} from {self.shown}: is that an Ollama server?"
+            raise OllamaError(self.masked(first_line(error.error)) or nothing_said) from None
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
             raise OllamaError(self._absent()) from None
         except httpx.TimeoutException:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ollama_jupyter.config import DEFAULT_MODEL
 from ollama_jupyter.errors import InvalidName
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.notebook.arguments import suggestion
 from ollama_jupyter.notebook.connect import Server
 from ollama_jupyter.notebook.conversation import Conversation
 from ollama_jupyter.notebook.errors import OllamaError
-
-DEFAULT_MODEL = "smollm2:135m"
 
 
 @dataclass

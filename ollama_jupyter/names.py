@@ -1,7 +1,8 @@
 """Model names and blob digests: parsed once at the edge, and the only place where either becomes a path.
 
 A name is `[scheme://][host/][namespace/]model[:tag]`, ASCII only. It is split from the right: the tag at the last
-`:` behind the last `/`, then model, namespace, and the rest is the host. Missing parts take Ollama's defaults.
+`:` behind the last `/`, then model, namespace, and the rest is the host. Missing parts take Ollama's defaults. Ollama
+takes hosts of up to 350 characters, but no common file system takes a folder name of more than 255.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}\Z")
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}\Z")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}\Z")
 _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\Z")
 _TAG = _MODEL

@@ -13,7 +13,7 @@ from ollama_jupyter.durations import FOREVER, format_duration, parse_duration, p
 from ollama_jupyter.errors import InvalidDigest, InvalidName
 from ollama_jupyter.names import Digest, ModelName
 
-HOST, PART = "3" * 350, "8" * 80
+HOST, PART = "3" * 255, "8" * 80
 HEX = "0123456789abcdef" * 4
 
 

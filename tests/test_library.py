@@ -38,6 +38,7 @@ from ollama_jupyter.library.layers import human_number
 from ollama_jupyter.library.work import Report, stream
 from ollama_jupyter.messages import CreateRequest, Message, Progress, ToolCall
 from ollama_jupyter.names import Digest, ModelName
+from ollama_jupyter.store.blobs import BlobWriter
 from ollama_jupyter.store.models import Store
 
 GO = "{{ .System }}|{{ .Prompt }}"
@@ -379,6 +380,86 @@ async def test_a_listener_that_leaves_ends_the_work() -> None:
     assert await asyncio.to_thread(ended.wait, 10)
 
 
+async def test_creates_that_wait_for_their_probe_hold_nobody_else(models: Path, tiny: bytes) -> None:
+    """A probe may itself need the loop's own threads, of which there are few."""
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def probe(path: Path) -> None:
+        begun.release()
+        assert go_on.wait(30)
+
+    library = Library(Store(models), Settings(models=models), probe=probe)
+    digest = await upload(library, tiny)
+    request = {"files": {"x.gguf": digest}}
+    creates = [asyncio.ensure_future(make(library, f"m{i}", **request)) for i in range(40)]
+    try:
+        assert await asyncio.to_thread(begun.acquire, timeout=10)
+        assert await asyncio.wait_for(library.tags(), 10) == []
+        assert await asyncio.wait_for(upload(library, b"meanwhile"), 10)
+    finally:
+        go_on.set()
+        await asyncio.gather(*creates)
+    assert len(await library.tags()) == 40
+
+
+async def test_a_create_that_nobody_waits_for_does_not_begin() -> None:
+    go_on, ran = threading.Event(), []
+    busy = [asyncio.ensure_future(statuses(stream(lambda report: assert_set(go_on)))) for _ in range(8)]
+    await asyncio.sleep(0)
+    late = asyncio.ensure_future(statuses(stream(lambda report: ran.append(1))))
+    await asyncio.sleep(0)
+    late.cancel()
+    await asyncio.wait([late])
+    go_on.set()
+    await asyncio.gather(*busy)
+    await statuses(stream(lambda report: None))
+    assert ran == []
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"parameters": {"x": nested(900)}},
+        {"messages": (Message("assistant", tool_calls=(ToolCall("f", nested(900)),)),)},
+    ],
+    ids=["parameters", "messages"],
+)
+async def test_what_is_nested_too_deeply_is_refused(library: Library, tiny: bytes, fields: Any) -> None:
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        await make(library, "deep", tiny, **fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "listed"),
+    [("tools", ()), ({"a": 1}, ()), ([1, ["x"], {}, None, "tools"], ("tools",)), ([nested(900)], ())],
+    ids=["text", "object", "mixed", "deep"],
+)
+async def test_a_strange_config_is_read_with_care(
+    library: Library, models: Path, tiny: bytes, value: object, listed: tuple[str, ...]
+) -> None:
+    await make(library, "m", tiny)
+    manifest = manifest_of(models, "m")
+    strange = {"capabilities": value, "model_family": nested(900), "renderer": value, "requires": nested(900)}
+    manifest["config"]["digest"] = str(library.store.blobs.put_bytes(json.dumps(strange).encode()))
+    ModelName.parse("m").manifest_path(models).write_text(json.dumps(manifest))
+    assert (await library.resolve("m")).configured_capabilities == listed
+    assert set((await library.show("m")).capabilities) == {"completion", *listed}
+    assert [set(row.capabilities) for row in await library.tags()] == [{"completion", *listed}]
+    await make(library, "copy", from_="m")
+    assert (await library.resolve("copy")).configured_capabilities == listed
+
+
 # ---- tags and show ------------------------------------------------------------------------------------------------
 
 
@@ -598,6 +679,34 @@ async def test_a_canceled_upload_leaves_nothing(library: Library, models: Path) 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert files(models) == set()
+
+
+async def test_removing_a_part_does_not_hold_the_loop_and_survives_cancellation(
+    library: Library, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On some file systems it takes seconds to remove gigabytes."""
+    removing, go_on, removed = threading.Event(), threading.Event(), threading.Event()
+    abort = BlobWriter.abort
+
+    def slow(self: BlobWriter) -> None:
+        removing.set()
+        assert go_on.wait(30)
+        abort(self)
+        removed.set()
+
+    async def send() -> None:
+        async with library.blob_writer(D) as blob:
+            await blob.write(b"half")
+
+    monkeypatch.setattr(BlobWriter, "abort", slow)
+    task = asyncio.create_task(send())
+    assert await asyncio.to_thread(removing.wait, 10)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    go_on.set()
+    assert await asyncio.to_thread(removed.wait, 10)
     assert files(models) == set()
 
 

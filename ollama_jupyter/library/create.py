@@ -21,7 +21,7 @@ from ollama_jupyter.library.work import Report
 from ollama_jupyter.messages import CreateRequest, Progress, check_options
 from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store.manifests import LAYER_TYPE, CorruptManifest, Layer, Manifest
-from ollama_jupyter.store.models import Store
+from ollama_jupyter.store.models import Store, config_text
 
 Probe = Callable[[Path], None]
 """Tries to load a GGUF file somewhere safe; raises what speaks against it."""
@@ -60,7 +60,10 @@ def create(
     if request.from_:
         ensure(ModelName.parse(request.from_), report)
     draft, statuses = _base(store, request, probe)
-    _customize(store, draft, request)
+    try:
+        _customize(store, draft, request)
+    except RecursionError:
+        raise BadRequest("the parameters or messages are nested too deeply") from None
     for status in statuses:
         report(Progress(status))
     with store.lock:
@@ -111,8 +114,9 @@ def _from_model(store: Store, text: str) -> Draft:
         raise ModelNotFound(str(name))
     stored, manifest = found
     model = store.resolve(stored)  # refuses what has no GGUF weights, or damaged ones
-    kept = ("model_format", "capabilities", "renderer", "parser", "requires")
-    draft = Draft(config={key: model.config[key] for key in kept if model.config.get(key)})
+    texts = {key: config_text(model.config, key) for key in ("model_format", "renderer", "parser", "requires")}
+    kept = {"capabilities": list(model.configured_capabilities), **texts}
+    draft = Draft(config={key: value for key, value in kept.items() if value})
     draft.layers = [replace(layer, from_=stored.display) for layer in manifest.layers]
     _describe(draft, model.gguf)
     return draft

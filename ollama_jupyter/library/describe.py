@@ -14,7 +14,7 @@ from ollama_jupyter.gguf.tables import FLOAT32
 from ollama_jupyter.messages import Message, ModelDescription
 from ollama_jupyter.modelfile import Command, Modelfile, format_value, parameter_commands
 from ollama_jupyter.prompt.select import capabilities, choose
-from ollama_jupyter.store.models import Model, Store
+from ollama_jupyter.store.models import Model, Store, config_text
 
 DEFAULT_TEMPLATE = "{{ .Prompt }}"
 """What Ollama shows, and renders, for a model without a TEMPLATE."""
@@ -48,7 +48,7 @@ def describe(
         tensors=tuple(tensor.info for tensor in model.gguf.tensors),
         capabilities=model_capabilities(model, native=native),
         modified_at=model.modified_at,
-        requires=str(model.config.get("requires") or ""),
+        requires=config_text(model.config, "requires"),
     )
 
 
@@ -66,13 +66,12 @@ def is_native(model: Model, prefer_go: bool | None) -> bool:
 
 
 def model_capabilities(model: Model, *, native: bool) -> tuple[str, ...]:
-    configured = model.config.get("capabilities")
     return capabilities(
         template=model.template,
         chat_template=model.chat_template,
         native=native,
         family=model.family,
-        configured=map(str, configured) if isinstance(configured, list) else (),
+        configured=model.configured_capabilities,
         pooling=model.gguf.has_pooling,
         vision=model.gguf.get("vision.block_count") is not None,
         audio=model.gguf.get("audio.block_count") is not None,

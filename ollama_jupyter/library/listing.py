@@ -14,7 +14,7 @@ from ollama_jupyter.names import ModelName
 from ollama_jupyter.prompt.select import capabilities
 from ollama_jupyter.store.cache import Recent
 from ollama_jupyter.store.manifests import Manifest
-from ollama_jupyter.store.models import Store, details_of
+from ollama_jupyter.store.models import Store, config_text, config_texts, details_of
 
 log = logging.getLogger("ollama_jupyter.library")
 
@@ -46,7 +46,6 @@ class Listing:
         header = self._header(manifest)
         config = self._store.config(manifest)
         templates = manifest.by_role("template", "prompt")
-        configured = config.get("capabilities")
         return ModelSummary(
             name="",
             modified_at=0.0,
@@ -58,8 +57,8 @@ class Listing:
                 template=self._store.text(templates[-1]) if templates else None,
                 chat_template=None,
                 native=False,
-                family=str(config.get("model_family") or ""),
-                configured=map(str, configured) if isinstance(configured, list) else (),
+                family=config_text(config, "model_family"),
+                configured=config_texts(config, "capabilities"),
                 pooling=bool(header and header.has_pooling),
                 vision=bool(header and header.get("vision.block_count") is not None),
                 audio=bool(header and header.get("audio.block_count") is not None),

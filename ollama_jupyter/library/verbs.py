@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 
 from ollama_jupyter.config import Settings
@@ -13,7 +15,7 @@ from ollama_jupyter.library.create import Probe, create
 from ollama_jupyter.library.describe import describe
 from ollama_jupyter.library.embedded import DISTRIBUTION, NAME, EmbeddedModel
 from ollama_jupyter.library.listing import Listing
-from ollama_jupyter.library.work import in_thread, stream
+from ollama_jupyter.library.work import UPLOADS, in_thread, stream
 from ollama_jupyter.messages import CreateRequest, ModelDescription, ModelSummary, Progress
 from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store.blobs import BlobWriter
@@ -204,9 +206,10 @@ class BlobUpload:
         self._store = store
         self._digest = digest
         self._writer: BlobWriter | None = None
+        self._turn = threading.Lock()  # a cancelled write goes on in its thread: nobody may close the file under it
 
     async def __aenter__(self) -> BlobUpload:
-        self._writer = await in_thread(lambda: self._store.blobs.writer(self._digest))
+        self._writer = await in_thread(lambda: self._store.blobs.writer(self._digest), UPLOADS)
         return self
 
     @property
@@ -215,7 +218,7 @@ class BlobUpload:
         return self._writer
 
     async def write(self, data: bytes) -> None:
-        await in_thread(lambda: self.writer.write(data))
+        await self._do(lambda: self.writer.write(data))
 
     async def commit(self) -> None:
         """Publish the blob.
@@ -223,13 +226,20 @@ class BlobUpload:
         Raises:
             BadRequest: if its bytes do not have the digest that was promised.
         """
-        await in_thread(self.writer.commit)
+        await self._do(self.writer.commit)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        # Not through a thread: a cancelled task may not get to await it, and removing a file is quick.
-        self.writer.abort()
+        # Shielded: a cancelled task may not get to await it, and it is to happen all the same.
+        await asyncio.shield(asyncio.ensure_future(self._do(self.writer.abort)))
+
+    async def _do(self, work: Callable[[], object]) -> None:
+        def in_turn() -> None:
+            with self._turn:
+                work()
+
+        await in_thread(in_turn, UPLOADS)
 
 
 def _quoted(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 from ollama_jupyter.errors import Canceled, OllamaJupyterError
@@ -17,10 +18,15 @@ T = TypeVar("T")
 Report = Callable[[Progress], None]
 Work = Callable[[Report], None]
 
+# The loop's own threads are few, and everybody's quick work waits for them: what takes long or waits for others must
+# not hold them. Uploads do not share with creates, which wait for the child process that tries their file.
+MAKING = ThreadPoolExecutor(4, thread_name_prefix="ollama-create")
+UPLOADS = ThreadPoolExecutor(4, thread_name_prefix="ollama-upload")
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """The result of `work`, run in a thread. An OSError becomes an error that names no path."""
-    return await asyncio.to_thread(_guarded, work)
+
+async def in_thread(work: Callable[[], T], threads: Executor | None = None) -> T:
+    """The result of `work`, in `threads` or else the loop's. An OSError becomes an error without a path."""
+    return await asyncio.get_running_loop().run_in_executor(threads, _guarded, work)
 
 
 def _guarded(work: Callable[[], T]) -> T:
@@ -43,7 +49,11 @@ async def stream(work: Work) -> AsyncIterator[Progress]:
             raise Canceled
         loop.call_soon_threadsafe(queue.put_nowait, progress)
 
-    task = asyncio.ensure_future(in_thread(lambda: work(report)))
+    def begin() -> None:
+        if not deserted:  # while it waited for a thread
+            work(report)
+
+    task = asyncio.ensure_future(in_thread(begin, MAKING))
     task.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (progress := await queue.get()) is not None:

@@ -63,15 +63,20 @@ class Model:
 
     @property
     def family(self) -> str:
-        return _text(self.config, "model_family") or self.gguf.architecture
+        return config_text(self.config, "model_family") or self.gguf.architecture
 
     @property
     def renderer(self) -> str:
-        return _text(self.config, "renderer")
+        return config_text(self.config, "renderer")
 
     @property
     def parser(self) -> str:
-        return _text(self.config, "parser")
+        return config_text(self.config, "parser")
+
+    @property
+    def configured_capabilities(self) -> tuple[str, ...]:
+        """What the config says that the model can do, beside what its files show."""
+        return config_texts(self.config, "capabilities")
 
     @property
     def trained_ctx(self) -> int:
@@ -85,23 +90,29 @@ class Model:
 
 def details_of(config: Mapping[str, Any], parent: str, gguf: GGUFHeader | None) -> Details:
     """The `details` block: what the config says, completed from the header where it says nothing."""
-    level = _text(config, "file_type")
-    families = config.get("model_families")
+    level = config_text(config, "file_type")
     return Details(
         parent_model=parent,
-        format=_text(config, "model_format"),
-        family=_text(config, "model_family"),
-        families=tuple(map(str, families)) if isinstance(families, list) else (),
-        parameter_size=_text(config, "model_type"),
+        format=config_text(config, "model_format"),
+        family=config_text(config, "model_family"),
+        families=config_texts(config, "model_families"),
+        parameter_size=config_text(config, "model_type"),
         quantization_level=gguf.file_type if gguf and level in ("", "unknown") else level,
         context_length=_number(config, "context_length") or (gguf.context_length if gguf else 0),
         embedding_length=_number(config, "embedding_length") or (gguf.embedding_length if gguf else 0),
     )
 
 
-def _text(config: Mapping[str, Any], key: str) -> str:
+def config_text(config: Mapping[str, Any], key: str) -> str:
+    """A text of a config layer, which may be anybody's: "" for anything else."""
     value = config.get(key)
     return value if isinstance(value, str) else ""
+
+
+def config_texts(config: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """The texts in a list of a config layer."""
+    values = config.get(key)
+    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
 
 
 def _number(config: Mapping[str, Any], key: str) -> int:

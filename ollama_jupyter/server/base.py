@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from ollama_jupyter.api.wire import encode
 from ollama_jupyter.errors import BadRequest, Canceled, OllamaJupyterError, Stopping
 from ollama_jupyter.server.app import Ollama
 from ollama_jupyter.server.body import MAX_BODY, JsonBody, too_large
+from ollama_jupyter.server.wording import message_of, reason_of
 
 log = logging.getLogger("ollama_jupyter.server")
 
@@ -43,6 +43,7 @@ class Resource(web.RequestHandler):
 
     allowed: tuple[str, ...] = ()
     auth_resource = "ollama_jupyter:models"
+    STALL_S = 60.0  # seconds that one line of a stream may take to leave for the client
     auth_action: str | None = None  # None: read or write, by the verb
     ended = False  # the stream's last line is out; nothing may follow it
     _arriving = False
@@ -181,9 +182,8 @@ class Resource(web.RequestHandler):
             log.error("%s failed in the middle of its stream", self.label, exc_info=error)
         if self.ended:
             return
-        self.write(self.error_line(getattr(error, "status", 500), message_of(error)))
         try:
-            await self.flush()
+            await self._send(self.error_line(getattr(error, "status", 500), message_of(error)))
         except StreamClosedError:
             self._gone = True
 
@@ -227,12 +227,25 @@ class Resource(web.RequestHandler):
             self.set_header("Content-Type", content_type)
             self.set_header("Cache-Control", "no-cache")
             self.set_header("X-Accel-Buffering", "no")  # proxies of the nginx family would hold lines back
-            self.write(first)
-            await self.flush()
+            await self._send(first)
             async for line in lines:
                 self.touch()
-                self.write(line)
-                await self.flush()
+                await self._send(line)
+
+    async def _send(self, line: bytes) -> None:
+        """Returns once the line is out. A client that stops reading holds a model, so it is let go after a while.
+
+        Raises:
+            StreamClosedError: if the client is gone, or was let go.
+        """
+        self.write(line)
+        sent = self.flush()
+        await asyncio.wait([sent], timeout=self.STALL_S)
+        if not sent.done():
+            log.info("%s: closed, the client has not read for %g s", self.label, self.STALL_S)
+            self.request.connection.close()  # type: ignore[union-attr]
+            raise StreamClosedError
+        await sent
 
     def touch(self) -> None:
         """Called while a stream is alive, for doors that watch activity."""
@@ -253,7 +266,7 @@ class Resource(web.RequestHandler):
         error = kwargs.get("error") or (kwargs["exc_info"][1] if kwargs.get("exc_info") else None)
         if isinstance(error, OllamaJupyterError):
             status_code = error.status
-        self.set_status(status_code, _reason(status_code))
+        self.set_status(status_code, reason_of(status_code))
         if status_code == 405:
             self.set_header("Allow", ", ".join(self.allowed))
             body, kind = b"405 method not allowed", PLAIN
@@ -281,20 +294,3 @@ class Resource(web.RequestHandler):
         if not self._logged:
             self._logged = True
             super()._log()
-
-
-def message_of(error: BaseException | None, status: int = 500) -> str:
-    """The text of an error for the wire: ours say what is wrong, others nothing about the inside."""
-    if isinstance(error, OllamaJupyterError):
-        return error.message
-    if isinstance(error, web.HTTPError):
-        text = error.log_message or error.reason or _reason(error.status_code)
-        return text % error.args if error.args else text
-    return "internal server error" if status >= 500 else _reason(status).lower()
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Client Closed Request" if status == 499 else "Unknown"

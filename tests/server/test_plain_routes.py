@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from fakes import FINAL, Raw
-from plain_server import DIGEST
+from plain_server import DIGEST, until
 
 from ollama_jupyter.errors import EngineError
 from ollama_jupyter.messages import Chunk
+from ollama_jupyter.server.base import Resource
 
 
 class TestPaths:
@@ -193,6 +196,36 @@ class TestGenerate:
         assert [choice["finish_reason"] for choice in deltas] == [None, None, "stop"]
         assert parsed[-1]["usage"] == {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
         assert len({event["created"] for event in parsed}) == len({event["id"] for event in parsed}) == 1
+
+    async def test_a_client_that_stops_reading_is_let_go(
+        self, port: int, ollama: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else it would hold its model for ever."""
+        closed = asyncio.Event()
+
+        async def endless(request: Any) -> AsyncIterator[Chunk]:
+            try:
+                while True:
+                    yield Chunk("x" * 1_000_000)
+            finally:
+                closed.set()
+
+        monkeypatch.setattr(Resource, "STALL_S", 0.05)
+        ollama.service.generate = endless
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            body = b'{"model":"m","prompt":"x"}'
+            client.sendall(b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 26\r\n\r\n" + body)
+            await asyncio.wait_for(closed.wait(), 10)
+            client.settimeout(10)
+            received = b""
+            with contextlib.suppress(ConnectionResetError):
+                while data := await asyncio.to_thread(client.recv, 1 << 20):
+                    received += data
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert not received.endswith(b"0\r\n\r\n")
+        await until(lambda: not ollama.active)
 
     async def test_a_slow_reader_slows_the_writer(self, raw: Raw, ollama: Any) -> None:
         """Backpressure: with nobody reading, the service is not drained beyond what the sockets hold."""

@@ -199,7 +199,7 @@ def _read(env: Mapping[str, str]) -> list[tuple[Setting, Any]]:
             log.debug("%s: %s", setting.env, setting.later)
         try:
             found.append((setting, setting.parse(text)))
-        except ValueError:
+        except (ValueError, OverflowError):
             log.warning("%s: cannot read the value given, using the default", setting.env)
     return found
 

@@ -8,6 +8,7 @@ same weights share one engine.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from ollama_jupyter.engine.events import EngineParams
 from ollama_jupyter.engine.handle import EngineHandle
 from ollama_jupyter.engine.probe import Prober
 from ollama_jupyter.engine.threads import available_cores
-from ollama_jupyter.errors import Canceled, InsufficientMemory, ServerBusy
+from ollama_jupyter.errors import Canceled, InsufficientMemory, ServerBusy, Stopping
 from ollama_jupyter.messages import Options, RunningModel
 from ollama_jupyter.store.models import Model
 
@@ -119,6 +120,7 @@ class Manager:
         self._loading: Counter[Key] = Counter()  # requests that wait for a load
         self._loading_now: Key | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._trials: set[concurrent.futures.Future[None]] = set()
         self._closed = ""
 
     @classmethod
@@ -180,7 +182,13 @@ class Manager:
         """
         assert self._loop is not None, "start was not called"
         check = self._prober.check(path.name.removeprefix("sha256-"), path)
-        asyncio.run_coroutine_threadsafe(check, self._loop).result()
+        trial = asyncio.run_coroutine_threadsafe(check, self._loop)
+        self._trials.add(trial)
+        trial.add_done_callback(self._trials.discard)
+        try:
+            trial.result()
+        except concurrent.futures.CancelledError:
+            raise Stopping from None
 
     async def unload(self, model: Model) -> None:
         """Unload now if idle, else as soon as its requests end. Nothing happens if it is not loaded."""
@@ -194,6 +202,8 @@ class Manager:
     async def close(self, reason: str = "the server is shutting down") -> None:
         """Tell every running request, unload everything."""
         self._closed = reason
+        for trial in list(self._trials):
+            trial.cancel()
         await asyncio.gather(*(self._unload(loaded, reason) for loaded in list(self._loaded.values())))
         for task in list(self._tasks):
             await task

@@ -138,7 +138,7 @@ class Service:
             chat_template=model.chat_template,
             native=renderer.kind == "jinja",
             family=model.family,
-            configured=model.config.get("capabilities") or (),
+            configured=model.configured_capabilities,
             pooling=model.gguf.has_pooling,
         )
         if "completion" not in able:

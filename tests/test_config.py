@@ -127,6 +127,7 @@ def test_overrides_win() -> None:
         ({"OLLAMA_NUM_PARALLEL": "300"}, "num_parallel", 256),
         ({"OLLAMA_NUM_PARALLEL": "0"}, "num_parallel", 1),
         ({"OLLAMA_KV_CACHE_TYPE": "bogus"}, "kv_cache_type", ""),
+        ({"OLLAMA_KEEP_ALIVE": "9" * 400}, "keep_alive", 300.0),
         ({"OLLAMA_KV_CACHE_TYPE": "Q8_0"}, "kv_cache_type", "q8_0"),
         ({"OLLAMA_KV_CACHE_TYPE": "q8_0", "OLLAMA_FLASH_ATTENTION": "0"}, "kv_cache_type", "f16"),
     ],

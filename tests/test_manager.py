@@ -17,7 +17,7 @@ from ollama_jupyter.config import Settings
 from ollama_jupyter.durations import FOREVER
 from ollama_jupyter.engine import memory
 from ollama_jupyter.engine.events import EngineParams
-from ollama_jupyter.errors import Canceled, InsufficientMemory, ModelLoadError, ServerBusy
+from ollama_jupyter.errors import Canceled, InsufficientMemory, ModelLoadError, ServerBusy, Stopping
 from ollama_jupyter.gguf import read_header
 from ollama_jupyter.manager import Manager, window
 from ollama_jupyter.messages import Options
@@ -409,3 +409,20 @@ async def test_a_request_cannot_ask_for_more_threads_than_cores_or_too_small_a_b
     params = open_manager(num_parallel=4)._params(model("a"), Options(num_thread=1024, num_batch=1))
     assert params.threads <= manager_module.available_cores()
     assert params.num_batch == 4
+
+
+async def test_a_trial_load_under_way_does_not_outlive_the_server(model: Any, tmp_path: Path) -> None:
+    class Endless(NoProbe):
+        async def check(self, digest: str, path: Path, adapters: tuple[str, ...] = ()) -> None:
+            await asyncio.Event().wait()
+
+    manager = Manager(Settings(), Endless())  # type: ignore[arg-type]
+    await manager.start()
+    trial = asyncio.ensure_future(asyncio.to_thread(manager.try_file, tmp_path / "sha256-x"))
+    for _ in range(1000):
+        await asyncio.sleep(0.001)
+        if manager._trials:
+            break
+    await manager.close()
+    with pytest.raises(Stopping):
+        await trial

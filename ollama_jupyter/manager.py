@@ -30,7 +30,7 @@ from ollama_jupyter.messages import Options, RunningModel
 from ollama_jupyter.store.models import Model
 
 if TYPE_CHECKING:
-    from ollama_jupyter.engine.llama import Vocab
+    from ollama_jupyter.engine.vocab import Vocab
 
 log = logging.getLogger("ollama_jupyter.manager")
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # outside package -> the only rooms that may import it
 ONLY_IN: dict[str, set[str]] = {
-    "llama_cpp": {"engine.llama"},
+    "llama_cpp": {"engine.llama", "engine.vocab"},
     "tornado": {"server"},
     "jupyter_server": {"server"},
     "IPython": {"", "notebook"},

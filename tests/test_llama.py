@@ -16,9 +16,10 @@ import pytest
 from ollama_jupyter.engine.backend import Outcome, Span
 from ollama_jupyter.engine.events import EngineParams, Finished, Text
 from ollama_jupyter.engine.handle import EngineHandle
-from ollama_jupyter.engine.llama import MAX_TEXT_BYTES, AbortFlag, C, LlamaBackend
+from ollama_jupyter.engine.llama import AbortFlag, C, LlamaBackend
 from ollama_jupyter.engine.probe import Prober
 from ollama_jupyter.engine.sampling import sampler_steps
+from ollama_jupyter.engine.vocab import MAX_TEXT_BYTES
 from ollama_jupyter.errors import BadRequest, Canceled, EngineError, ModelLoadError
 from ollama_jupyter.messages import Options
 
@@ -327,6 +328,7 @@ async def test_what_lies_in_the_working_folder_is_no_verdict(
         (tmp_path / f"{module}.py").write_text("raise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
     await Prober(tmp_path / "verdicts", 60).check("d" * 64, smollm2)
+    assert [path.read_text() for path in (tmp_path / "verdicts").glob("*.json")] == ['{"reason": ""}']
 
 
 async def test_a_child_that_is_ended_from_outside_is_no_verdict(

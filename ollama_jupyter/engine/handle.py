@@ -29,7 +29,7 @@ from ollama_jupyter.errors import Canceled, EngineError, ModelLoadError
 from ollama_jupyter.messages import Options
 
 if TYPE_CHECKING:
-    from ollama_jupyter.engine.llama import Vocab
+    from ollama_jupyter.engine.vocab import Vocab
 
 
 @dataclass(slots=True)

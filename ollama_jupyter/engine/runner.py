@@ -19,7 +19,8 @@ from ollama_jupyter.engine.threads import ThreadCount
 from ollama_jupyter.errors import OllamaJupyterError
 
 if TYPE_CHECKING:
-    from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend, Vocab
+    from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend
+    from ollama_jupyter.engine.vocab import Vocab
 
 log = logging.getLogger("ollama_jupyter.engine")
 

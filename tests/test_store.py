@@ -408,3 +408,29 @@ def test_two_stores_on_one_folder_exclude_each_other(store: Store) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "other"]
+
+
+def test_a_list_is_read_while_its_folders_come_and_go(tmp_path: Path) -> None:
+    """Deleting the last model of a host takes the host's folder with it, under whoever is listing."""
+    manifests = Manifests(tmp_path)
+    manifest = Manifest.build(Layer(CONFIG_TYPE, ABC, 3), ())
+    names = [ModelName.parse(f"host{i}.example/ns/m:t") for i in range(3)]
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        for _ in range(300):
+            for name in names:
+                manifests.put(name, manifest)
+            for name in names:
+                manifests.delete(name)
+        ended.set()
+
+    writer = threading.Thread(target=come_and_go)
+    writer.start()
+    seen = []
+    while not ended.is_set():
+        seen.append(len(manifests.names()))
+        manifests.referenced()
+    writer.join()
+    assert set(seen) <= {0, 1, 2, 3}
+    assert max(seen) > 0

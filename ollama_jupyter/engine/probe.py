@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ollama_jupyter.errors import EngineError, InsufficientMemory, ModelLoadError
+from ollama_jupyter.errors import EngineError, InsufficientMemory, ModelLoadError, NotFound
 
 T = TypeVar("T")
 
@@ -42,6 +42,7 @@ class Prober:
 
         Raises:
             ModelLoadError: it does not, with the reason; the reason is remembered.
+            NotFound: the file is gone.
             EngineError: the child gave no verdict on the file: it ran out of time or memory, or was ended.
         """
         key = await self._in_thread(_key, digest, adapters)
@@ -51,7 +52,7 @@ class Prober:
         if verdict is None:
             verdict = await self._run(path, adapters)
             if verdict and not await self._in_thread(path.is_file):
-                raise EngineError("the model was deleted while it was being loaded")
+                raise NotFound("the model was deleted while it was being loaded")
             await self._in_thread(self._write, key, verdict)
         self._verdicts[key] = verdict
         if verdict:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,7 +168,14 @@ class Manifests:
         return sorted((name for name in found if name), key=lambda name: name.parts)
 
     def _files(self) -> list[Path]:
-        return [path for path in self._root.glob("*/*/*/*") if path.is_file()]
+        """The files four levels down. Folders may vanish meanwhile; one that may not be read is an error, because what
+        it names would seem to be named by nobody."""
+        found = []
+        for folder, folders, names in os.walk(self._root, onerror=_unless_gone, followlinks=True):
+            if len(Path(folder).relative_to(self._root).parts) == 3:
+                folders.clear()
+                found += [Path(folder, name) for name in names]
+        return found
 
     def list(self) -> list[tuple[ModelName, Manifest]]:
         """Every manifest that can be read. The others are skipped, with a line in the log."""
@@ -204,6 +212,11 @@ class Manifests:
             with contextlib.suppress(OSError):
                 digests.update(Digest(match.decode()) for match in _DIGESTS.findall(path.read_bytes()))
         return digests
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
 
 
 def _respell(part: str, spellings: set[str]) -> str:

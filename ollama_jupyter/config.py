@@ -112,7 +112,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OLLAMA_CONTEXT_LENGTH", "context_length", parse_count, "default num_ctx; 0 is 4096 or the trained length"),
     Setting("OLLAMA_FLASH_ATTENTION", "flash_attention", parse_optional_bool, "force flash attention on or off"),
     Setting("OLLAMA_KV_CACHE_TYPE", "kv_cache_type", parse_cache_type, "type of the KV cache: f16, q8_0 or q4_0"),
-    Setting("OLLAMA_GPU_OVERHEAD", "gpu_overhead", parse_count, "bytes of GPU memory to leave free"),
+    Setting("OLLAMA_GPU_OVERHEAD", "gpu_overhead", parse_count, "bytes of GPU memory to leave free", NOT_YET),
     Setting("OLLAMA_GO_TEMPLATE", "go_template", parse_optional_bool, "1: always a model's Go template; 0: never"),
     Setting("OLLAMA_NOPRUNE", "noprune", parse_bool, "keep blobs that no manifest names"),
     Setting("OLLAMA_DEBUG", "debug", parse_debug, "1 logs scheduling and timings, 2 more"),

@@ -7,7 +7,7 @@ Edges turn wire dictionaries into these, rooms below turn these into work, and b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,22 +50,21 @@ class OptionSpec:
     default: Any
     low: float = -math.inf
     high: float = math.inf
-    reload: bool = False
 
 
 _I31 = 2**31 - 1
 MAX_STOPS, MAX_STOP_LENGTH = 64, 1024  # every token is compared with every one of them
 
-# Ollama's options with its defaults. `None` is "automatic". Those marked reload shape the loaded model; the others
-# the sampling of one request. The bounds are what llama.cpp can be given without an abort or an absurd allocation.
+# Ollama's options with its defaults. `None` is "automatic". The first seven shape the loaded model; the others the
+# sampling of one request. The bounds are what llama.cpp can be given without an abort or an absurd allocation.
 OPTIONS: dict[str, OptionSpec] = {
-    "num_ctx": OptionSpec(int, None, 0, _I31, reload=True),
-    "num_batch": OptionSpec(int, 512, 1, 16384, reload=True),
-    "num_gpu": OptionSpec(int, -1, -1, 10_000, reload=True),
-    "main_gpu": OptionSpec(int, None, 0, 63, reload=True),
-    "use_mmap": OptionSpec(bool, None, reload=True),
-    "num_thread": OptionSpec(int, 0, 0, 1024, reload=True),
-    "draft_num_predict": OptionSpec(int, 0, 0, 64, reload=True),
+    "num_ctx": OptionSpec(int, None, 0, _I31),
+    "num_batch": OptionSpec(int, 512, 1, 16384),
+    "num_gpu": OptionSpec(int, -1, -1, 10_000),
+    "main_gpu": OptionSpec(int, None, 0, 63),
+    "use_mmap": OptionSpec(bool, None),
+    "num_thread": OptionSpec(int, 0, 0, 1024),
+    "draft_num_predict": OptionSpec(int, 0, 0, 64),
     "num_keep": OptionSpec(int, 4, 0, _I31),
     "seed": OptionSpec(int, -1, -(2**63), 2**63 - 1),
     "num_predict": OptionSpec(int, -1, -_I31, _I31),
@@ -331,8 +330,3 @@ class Progress:
     digest: str = ""
     total: int = 0
     completed: int = 0
-
-
-def join_text(parts: Sequence[str], separator: str = "\n\n") -> str:
-    """The non-empty parts, joined."""
-    return separator.join(part for part in parts if part)

@@ -115,7 +115,8 @@ def test_what_comes_later_in_one_request(parse: Callable[[Any], Any], body: Any,
 @pytest.mark.parametrize("value", [None, "", [], {}, False])
 def test_empty_values_of_later_fields_pass(value: Any) -> None:
     empty = {"think": value} if value is None or value is False else {}
-    ollama.chat_request({"model": "m", "format": value, "tools": value} | empty)
+    given = ollama.chat_request({"model": "m", "format": value, "tools": value} | empty)
+    assert (given.model, given.think or None) == ("m", None)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,8 +105,10 @@ def test_what_comes_later_is_refused_by_name(fields: Any, name: str) -> None:
         {"user": "me", "store": False, "metadata": {}, "service_tier": "auto", "parallel_tool_calls": True},
     ],
 )
-def test_harmless_fields_pass(fields: Any) -> None:
-    parse(**fields)
+def test_harmless_fields_change_nothing(fields: Any) -> None:
+    request, include_usage = parse(**fields)
+    assert request.think in (None, False)  # an effort of none is a wish, and the only one that is passed on
+    assert (replace(request, think=None), include_usage) == parse()
 
 
 @pytest.mark.parametrize(

@@ -25,21 +25,30 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {"gguf"},
     "manager": {"engine", "store"},
     "service": {"manager", "prompt", "store", "engine.events"},
-    "library": {"store", "modelfile", "gguf", "prompt.select", "prompt.gotemplate"},
+    "registry": {"store"},
+    "convert": {"gguf"},
+    "library": {
+        "store", "registry", "modelfile", "gguf", "prompt.select", "prompt.gotemplate", "convert", "engine.quantize",
+    },
+    "doctor": {"store", "gguf", "engine"},
     "api": set(),
-    "server": {"api", "service", "library", "manager", "engine.probe"},
-    "notebook": set(),
-    "cli": {"server"},
+    "server": {"api", "service", "library", "manager", "doctor", "engine.probe"},
+    "client": {"modelfile"},
+    "notebook": {"client"},
+    "widgets": {"notebook", "client"},
+    "cli": {"client", "modelfile", "server", "library", "doctor"},
 }
 # outside package -> the only rooms that may import it
 ONLY_IN: dict[str, set[str]] = {
     "llama_cpp": {"engine.llama", "engine.vocab"},
     "tornado": {"server"},
     "jupyter_server": {"server"},
-    "IPython": {"", "notebook"},
-    "ipywidgets": {"notebook"},
+    "IPython": {"", "notebook", "widgets"},
+    "ipywidgets": {"widgets"},
+    "prompt_toolkit": {"cli"},
+    "cryptography": {"registry"},
     "jinja2": {"prompt"},
-    "ollama": {"notebook", "cli"},
+    "ollama": {"client", "notebook", "widgets", "cli"},
 }
 
 

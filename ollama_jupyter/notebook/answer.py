@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ollama_jupyter.notebook.connect import Server
+from ollama_jupyter.client.connect import Server
 from ollama_jupyter.notebook.conversation import Turn
 from ollama_jupyter.notebook.display import Screen
 from ollama_jupyter.notebook.result import INTERRUPTED, Result, Stats, Truncation

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ollama_jupyter.notebook.errors import OllamaError
+from ollama_jupyter.client.errors import OllamaError
 
 
 class HelpShown(Exception):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.config import Host, parse_host
-from ollama_jupyter.notebook.errors import OllamaError
+from ollama_jupyter.client.errors import OllamaError
 
 if TYPE_CHECKING:
     import httpx

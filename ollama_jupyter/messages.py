@@ -323,6 +323,24 @@ class CreateRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PullRequest:
+    """`/api/pull`. `model` is still unchecked; `insecure` asks for http instead of https."""
+
+    model: str
+    insecure: bool = False
+    stream: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """`/api/push`, as PullRequest."""
+
+    model: str
+    insecure: bool = False
+    stream: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A status line of a slow verb. Zero `total` and `completed` and an empty `digest` are left out on the wire."""
 

@@ -26,6 +26,24 @@ _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
 _BLOB = re.compile(r"sha256-[0-9a-f]{64}\Z")
 
 
+def _split(text: str) -> tuple[str, str, str, str]:
+    """Host, namespace, model and tag of a text, which need not be valid, with the defaults filled in."""
+    rest = text.strip().split("://", 1)[-1]
+    tag = DEFAULT_TAG
+    colon = rest.rfind(":")
+    if colon > rest.rfind("/"):
+        rest, tag = rest[:colon], rest[colon + 1 :]
+    parts = rest.rsplit("/", 2)
+    host, namespace, model = [DEFAULT_HOST, DEFAULT_NAMESPACE][: 3 - len(parts)] + parts
+    return host, namespace, model, tag
+
+
+def spelled_out(text: str) -> str:
+    """A text in the full form of a model name, for messages about what is none."""
+    host, namespace, model, tag = _split(text)
+    return f"{host}/{namespace}/{model}:{tag}"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelName:
     """A fully qualified, valid model name. Compare with `same_as`: names are case-insensitive, case-preserving."""
@@ -42,14 +60,7 @@ class ModelName:
         Raises:
             InvalidName: with the message `error`, if any part breaks the grammar.
         """
-        rest = text.strip().split("://", 1)[-1]
-        tag = DEFAULT_TAG
-        colon = rest.rfind(":")
-        if colon > rest.rfind("/"):
-            rest, tag = rest[:colon], rest[colon + 1 :]
-        parts = rest.rsplit("/", 2)
-        host, namespace, model = [DEFAULT_HOST, DEFAULT_NAMESPACE][: 3 - len(parts)] + parts
-        name = cls(host, namespace, model, tag)
+        name = cls(*_split(text))
         if not name._is_valid():
             raise InvalidName(error)
         return name

@@ -10,7 +10,7 @@ import pytest
 
 from ollama_jupyter.api import ollama, openai
 from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
-from ollama_jupyter.messages import Message, ToolCall
+from ollama_jupyter.messages import Message, PullRequest, PushRequest, ToolCall
 
 
 def deep(levels: int) -> dict[str, Any]:
@@ -213,6 +213,27 @@ def test_create_fields() -> None:
 def test_wrong_values_of_create(body: Any, field: str) -> None:
     with pytest.raises(BadRequest, match=re.escape(f'"{field}"')):
         ollama.create_request({"model": "n"} | body)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"model": "a/b:c"}, ("a/b:c", False, True)),
+        ({"name": "m", "insecure": True, "stream": False}, ("m", True, False)),
+        ({"Model": "m", "NAME": "n", "username": 1, "password": [2]}, ("m", False, True)),
+        ({"model": "m", "insecure": None, "stream": None}, ("m", False, True)),
+    ],
+)
+def test_pull_and_push(body: Any, expected: tuple[str, bool, bool]) -> None:
+    assert ollama.pull_request(body) == PullRequest(*expected)
+    assert ollama.push_request(body) == PushRequest(*expected)
+
+
+def test_only_push_minds_that_there_is_no_name() -> None:
+    """The library refuses it for a pull, in the words that Ollama has there."""
+    assert ollama.pull_request({}).model == ""
+    with pytest.raises(BadRequest, match="^model is required$"):
+        ollama.push_request({"model": ""})
 
 
 # ---- bounds ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ollama_jupyter.durations import FOREVER, format_duration, parse_duration, parse_keep_alive
 from ollama_jupyter.errors import InvalidDigest, InvalidName
-from ollama_jupyter.names import Digest, ModelName
+from ollama_jupyter.names import Digest, ModelName, spelled_out
 
 HOST, PART = "3" * 255, "8" * 80
 HEX = "0123456789abcdef" * 4
@@ -66,6 +66,18 @@ def test_invalid_names(text: str) -> None:
 )
 def test_display(text: str, display: str) -> None:
     assert ModelName.parse(text).display == str(ModelName.parse(text)) == display
+
+
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("-a", "registry.ollama.ai/library/-a:latest"),
+        ("../../etc/passwd", "../../etc/passwd:latest"),
+        ("n/-m:t", "registry.ollama.ai/n/-m:t"),
+    ],
+)
+def test_what_is_no_name_spelled_out(text: str, full: str) -> None:
+    assert spelled_out(text) == full
 
 
 @given(st.text(alphabet=string.ascii_letters + string.digits + "._-:/@\\ ~", max_size=40))

@@ -10,7 +10,15 @@ from typing import Any
 from ollama_jupyter.api.fields import Fields
 from ollama_jupyter.durations import parse_keep_alive
 from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
-from ollama_jupyter.messages import ChatRequest, CreateRequest, GenerateRequest, Message, ToolCall
+from ollama_jupyter.messages import (
+    ChatRequest,
+    CreateRequest,
+    GenerateRequest,
+    Message,
+    PullRequest,
+    PushRequest,
+    ToolCall,
+)
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
 _THINK_WORDS = '"high", "medium", "low", "max", true, or false'
@@ -195,3 +203,15 @@ def copy_arguments(body: dict[str, Any]) -> tuple[str, str]:
 def delete_argument(body: dict[str, Any]) -> str:
     """The model that `/api/delete` names."""
     return _require(_model(Fields(body)))
+
+
+def pull_request(body: dict[str, Any]) -> PullRequest:
+    """The body of `/api/pull`. `username` and `password` are read by nobody, as in Ollama."""
+    fields = Fields(body)
+    return PullRequest(_model(fields), fields.flag("insecure", False), fields.flag("stream", True))
+
+
+def push_request(body: dict[str, Any]) -> PushRequest:
+    """The body of `/api/push`. Raises BadRequest for an empty model name."""
+    fields = Fields(body)
+    return PushRequest(_require(_model(fields)), fields.flag("insecure", False), fields.flag("stream", True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ollama_jupyter.client.reports import printable, render_doctor, render_scan, render_verify
+from ollama_jupyter.client.reports import render_doctor, render_scan, render_verify
+from ollama_jupyter.client.text import printable
 
 
 def test_a_good_store() -> None:

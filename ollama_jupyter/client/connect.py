@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ollama_jupyter.config import Host, parse_host
 from ollama_jupyter.client.errors import OllamaError
+from ollama_jupyter.config import Host, parse_host
 
 if TYPE_CHECKING:
     import httpx

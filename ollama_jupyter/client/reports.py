@@ -10,34 +10,16 @@ Texts in them may come from strangers' models, so whatever could steer a termina
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from ollama_jupyter.client.text import printable
+from ollama_jupyter.client.units import size
 
 Report = Mapping[str, Any]
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
-_NO_TEXT = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _LEVELS = ("danger", "warning", "info")
-
-
-def printable(text: object) -> str:
-    """The text on one line, with every character that is not seen, or that steers the terminal, as an escape."""
-    return "".join(_escaped(letter) if unicodedata.category(letter) in _NO_TEXT else letter for letter in str(text))
-
-
-def _escaped(letter: str) -> str:
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def size(count: float) -> str:
-    """Bytes as people read them, in powers of ten as Ollama's list shows them."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def counted(count: int, noun: str) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ollama_jupyter.notebook.arguments import help_text
 from ollama_jupyter.client.errors import OllamaError
+from ollama_jupyter.client.units import ago, from_now, size
+from ollama_jupyter.notebook.arguments import help_text
 from ollama_jupyter.notebook.session import Session, default_model, same_name
-from ollama_jupyter.notebook.tables import Table, ago, facts, from_now, size
+from ollama_jupyter.notebook.tables import Table, facts
 
 if TYPE_CHECKING:
     import ollama

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import no_var_expand
 
+from ollama_jupyter.client.errors import Interrupted, OllamaError
 from ollama_jupyter.notebook import arguments as grammar
 from ollama_jupyter.notebook.completer import Completer
-from ollama_jupyter.client.errors import Interrupted, OllamaError
 from ollama_jupyter.notebook.result import INTERRUPTED, Result
 from ollama_jupyter.notebook.session import Session
 

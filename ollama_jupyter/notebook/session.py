@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ollama_jupyter.client.connect import Server
+from ollama_jupyter.client.errors import OllamaError
 from ollama_jupyter.config import DEFAULT_MODEL
 from ollama_jupyter.errors import InvalidName
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.notebook.arguments import suggestion
-from ollama_jupyter.client.connect import Server
 from ollama_jupyter.notebook.conversation import Conversation
-from ollama_jupyter.client.errors import OllamaError
 
 
 @dataclass

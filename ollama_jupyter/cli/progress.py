@@ -1,0 +1,192 @@
+"""What a pull, a push or a create is doing, on stderr: bars that are redrawn on a terminal, plain lines elsewhere.
+
+with Bars() as bars:
+    for step in client.pull(model, stream=True):
+        bars.show(step)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol, TextIO
+
+from ollama_jupyter.cli.bar import Bar, Status
+
+FRAME_SECONDS = 0.1
+PLAIN_SECONDS = 5.0
+"""How long a log is spared a line about a bar that has not ended."""
+
+
+class Step(Protocol):
+    """A line of the server's stream: the `ollama` client's ProgressResponse, or anything with its fields."""
+
+    @property
+    def status(self) -> Any: ...
+    @property
+    def digest(self) -> Any: ...
+    @property
+    def total(self) -> Any: ...
+    @property
+    def completed(self) -> Any: ...
+
+
+class Bars:
+    """A display for as long as a `with` block lasts. Leaving it by an error leaves what was drawn; `clear` does not."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        out = sys.stderr if stream is None else stream
+        self._display: _Drawn | _Plain = _Drawn(out) if out.isatty() else _Plain(out)
+        self._bars: dict[str, Bar] = {}
+        self._status: Status | None = None
+
+    def __enter__(self) -> Bars:
+        self._display.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_status()
+        self._display.stop()
+
+    def clear(self) -> None:
+        """Take everything off the terminal again; nothing more is shown."""
+        self._end_status()
+        self._display.clear()
+
+    def show(self, step: Step) -> None:
+        """Take in one line of progress: those with a digest are bars, the others a status.
+
+        Bars of nothing yet are not drawn: a pull announces every layer at once, and Ollama's shows those at work.
+        """
+        if not step.digest:
+            self.status(str(step.status or ""))
+        elif step.completed or str(step.digest) in self._bars:
+            self._end_status()
+            self._set_bar(str(step.digest), str(step.status or ""), step.total or 0, step.completed or 0)
+
+    def status(self, text: str) -> None:
+        """The step that is now worked on; the same text again changes nothing."""
+        if not text or (self._status and self._status.text == text):
+            return
+        self._end_status()
+        self._status = Status(text)
+        self._display.add(self._status)
+
+    def restate(self, text: str) -> None:
+        """Change the text of the step that is now worked on, on its own line."""
+        if self._status is None or not isinstance(self._display, _Drawn):
+            self.status(text)
+        else:
+            self._status.text = text
+
+    def _end_status(self) -> None:
+        if self._status:
+            self._status.done = True
+        self._status = None
+
+    def _set_bar(self, digest: str, text: str, total: int, completed: int) -> None:
+        bar = self._bars.get(digest)
+        if bar is None:
+            # Both programs send `pulling b179c9523d0e`; the colon is their clients' own.
+            label = f"{text}:" if text.startswith("pulling ") else text
+            bar = self._bars[digest] = Bar(label or f"pulling {digest[7:19]}:", total, completed)
+            self._display.add(bar)
+        bar.set(completed)
+        self._display.changed(bar)
+
+
+class _Plain:
+    """Lines for a log: each status once, and now and then how far a bar is."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._told: dict[Bar, float] = {}
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    clear = stop
+
+    def add(self, item: Bar | Status) -> None:
+        if isinstance(item, Status):
+            self._tell(item)
+
+    def changed(self, bar: Bar) -> None:
+        told = self._told.get(bar, 0.0)
+        if told != float("inf") and (bar.done or time.monotonic() > told + PLAIN_SECONDS):
+            self._told[bar] = float("inf") if bar.done else time.monotonic()
+            self._tell(bar)
+
+    def _tell(self, item: Bar | Status) -> None:
+        print(item.plain(), file=self._out, flush=True)
+
+
+class _Drawn:
+    """Lines on a terminal, drawn over and over by a thread of their own, so that spinners turn while we wait."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._items: list[Bar | Status] = []
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._turn, name="progress", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, item: Bar | Status) -> None:
+        with self._lock:
+            self._items.append(item)
+
+    def changed(self, bar: Bar) -> None:
+        pass
+
+    def _turn(self) -> None:
+        while not self._ended.wait(FRAME_SECONDS):
+            self._draw()
+
+    def stop(self) -> None:
+        if self._end():
+            self._draw()
+            self._write("\n" if self._rows else "")
+
+    def clear(self) -> None:
+        if self._end():
+            up = f"\x1b[{self._rows - 1}A" if self._rows > 1 else ""
+            self._write(f"\r{up}\x1b[J" if self._rows else "")
+
+    def _end(self) -> bool:
+        """Stop the thread; whether it was going."""
+        first = not self._ended.is_set()
+        self._ended.set()
+        self._thread.join()
+        return first
+
+    def _draw(self) -> None:
+        width, height = self._terminal()
+        with self._lock:
+            items: Sequence[Bar | Status] = self._items[-height:]
+            lines = [f"{item.line(width)}\x1b[K" for item in items]
+        up = f"\x1b[{self._rows - 1}A" if self._rows > 1 else ""
+        self._rows = len(lines)
+        # Hidden cursor and synchronised output, so that nothing flickers.
+        drawn = "\n".join(lines)
+        self._write(f"\x1b[?2026h\x1b[?25l\r{up}{drawn}\x1b[?25h\x1b[?2026l" if lines else "")
+
+    def _terminal(self) -> tuple[int, int]:
+        try:
+            size = os.get_terminal_size(self._out.fileno())
+        except (OSError, ValueError):
+            return 80, 24
+        return size.columns or 80, size.lines or 24
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()

@@ -232,7 +232,7 @@ def test_pull_and_push(body: Any, expected: tuple[str, bool, bool]) -> None:
 def test_only_push_minds_that_there_is_no_name() -> None:
     """The library refuses it for a pull, in the words that Ollama has there."""
     assert ollama.pull_request({}).model == ""
-    with pytest.raises(BadRequest, match="^model is required$"):
+    with pytest.raises(BadRequest, match=r"^model is required$"):
         ollama.push_request({"model": ""})
 
 

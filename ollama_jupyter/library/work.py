@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from ollama_jupyter.errors import Canceled, OllamaJupyterError
@@ -27,6 +28,21 @@ UPLOADS = ThreadPoolExecutor(4, thread_name_prefix="ollama-upload")
 async def in_thread(work: Callable[[], T], threads: Executor | None = None) -> T:
     """The result of `work`, in `threads` or else the loop's. An OSError becomes an error without a path."""
     return await asyncio.get_running_loop().run_in_executor(threads, _guarded, work)
+
+
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """As `in_thread`, in a thread that may wait for strangers: it does not hold up the end of the process."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(_guarded(work))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="ollama-transfer", daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 def _guarded(work: Callable[[], T]) -> T:

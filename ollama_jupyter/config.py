@@ -60,6 +60,11 @@ def parse_sequences(text: str) -> int:
     return min(max(parse_count(text), 1), 256)
 
 
+def parse_streams(text: str) -> int:
+    """1 to 16: more connections to one host help nobody."""
+    return min(max(parse_count(text), 1), 16)
+
+
 def parse_cache_type(text: str) -> str:
     if text.lower() not in ("f16", "q8_0", "q4_0"):
         raise ValueError("must be f16, q8_0 or q4_0")
@@ -122,7 +127,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OLLAMA_NOHISTORY", "nohistory", parse_bool, "no history file for the prompt", NOT_YET),
     Setting("OLLAMA_EDITOR", "editor", str, "editor for long prompts", NOT_YET),
     Setting("OLLAMA_SCHED_SPREAD", "sched_spread", parse_bool, "spread a model over all GPUs", NOT_YET),
-    Setting("OLLAMA_MAX_TRANSFER_STREAMS", "", parse_count, "parallel streams of a pull or push", NOT_YET),
+    Setting("OLLAMA_MAX_TRANSFER_STREAMS", "transfer_streams", parse_streams, "connections of one pull, 1 to 16"),
+    Setting(
+        "OLLAMA_JUPYTER_REGISTRIES",
+        "registries",
+        parse_list,
+        "comma-separated registries (host or host:port) that may be at private addresses",
+    ),
     Setting("OLLAMA_REMOTES", "", parse_list, "hosts of remote models", NOT_YET),
     Setting("OLLAMA_NO_CLOUD", "", parse_bool, "no cloud features; there are none here", NEVER),
     Setting("OLLAMA_CLOUD_BASE_URL", "", str, "address of the cloud; never contacted", NEVER),
@@ -167,6 +178,8 @@ class Settings:
     editor: str = ""
     sched_spread: bool = False
     llm_library: str = ""
+    transfer_streams: int = 4
+    registries: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -6,17 +6,26 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 
 from ollama_jupyter.config import Settings
 from ollama_jupyter.errors import BadRequest, ModelNotFound
-from ollama_jupyter.library.create import Probe, create
+from ollama_jupyter.library.create import Ensure, Probe, create
 from ollama_jupyter.library.describe import describe
 from ollama_jupyter.library.embedded import DISTRIBUTION, NAME, EmbeddedModel
 from ollama_jupyter.library.listing import Listing
-from ollama_jupyter.library.work import UPLOADS, in_thread, stream
-from ollama_jupyter.messages import CreateRequest, ModelDescription, ModelSummary, Progress
+from ollama_jupyter.library.remote import Remote
+from ollama_jupyter.library.work import UPLOADS, Report, in_thread, stream
+from ollama_jupyter.messages import (
+    CreateRequest,
+    ModelDescription,
+    ModelSummary,
+    Progress,
+    PullRequest,
+    PushRequest,
+)
 from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store.blobs import BlobWriter
 from ollama_jupyter.store.manifests import CorruptManifest, Manifest
@@ -39,6 +48,7 @@ class Library:
         self._probe = probe
         self._embedded = EmbeddedModel(store)
         self._listing = Listing(store)
+        self._remote = Remote(store, settings, self._embedded.ensure)
 
     @classmethod
     def open(cls, settings: Settings, probe: Probe | None = None) -> Library:
@@ -103,18 +113,51 @@ class Library:
 
     # ---- changing
 
-    def create(self, request: CreateRequest) -> AsyncIterator[Progress]:
-        """Make a model; status lines in Ollama's order. What can be refused is refused before the first one."""
+    async def create(self, request: CreateRequest, *, trusted: bool = False) -> AsyncGenerator[Progress, None]:
+        """Make a model; status lines in Ollama's order. What can be refused is refused before the first one.
+
+        A base model that is not here is pulled, with all lines of a pull; `trusted` as for that. The threads that make
+        models are few, so none of them waits for it: the making ends, and begins anew when the model is there.
+        """
+        try:
+            async for progress in self._create(request, self._here):
+                yield progress
+        except _NotHere as missing:
+            async with aclosing(self.pull(PullRequest(missing.name.qualified), trusted=trusted)) as lines:
+                async for progress in lines:
+                    yield progress
+            async for progress in self._create(request, self._embedded.ensure):
+                yield progress
+
+    def _create(self, request: CreateRequest, ensure: Ensure) -> AsyncIterator[Progress]:
         return stream(
             lambda report: create(
                 self.store,
                 request,
                 report,
-                ensure=self._embedded.ensure,
+                ensure=ensure,
                 prune=not self._settings.noprune,
                 probe=self._probe,
             )
         )
+
+    def _here(self, name: ModelName, report: Report) -> None:
+        """Raises _NotHere for a model that is neither stored nor brought along."""
+        self._embedded.ensure(name, report)
+        if self.store.find(name) is None:
+            raise _NotHere(name)
+
+    def pull(self, request: PullRequest, *, trusted: bool) -> AsyncGenerator[Progress, None]:
+        """Get a model from its registry: see `Remote.pull`."""
+        return self._remote.pull(request, trusted=trusted)
+
+    def push(self, request: PushRequest, *, trusted: bool) -> AsyncGenerator[Progress, None]:
+        """Give a model to its registry: see `Remote.push`."""
+        return self._remote.push(request, trusted=trusted)
+
+    async def close(self) -> None:
+        """End the transfers under way."""
+        await self._remote.close()
 
     def import_default(self) -> AsyncIterator[Progress]:
         """Import the embedded default now, if it is there and not imported; progress as it goes."""
@@ -197,6 +240,14 @@ class Library:
             InvalidDigest: if the text is no digest.
         """
         return BlobUpload(self.store, Digest.parse(digest))
+
+
+class _NotHere(Exception):
+    """A base model must be pulled first. Nothing has been reported then."""
+
+    def __init__(self, name: ModelName) -> None:
+        super().__init__(str(name))
+        self.name = name
 
 
 class BlobUpload:

@@ -75,6 +75,7 @@ class Ollama:
         for work in list(self.active):
             work.interrupt(Stopping())
         await _within(CLOSE_S / 2, self._idle.wait(), "running requests")
+        await _within(CLOSE_S / 4, self.library.close(), "transfers")
         await _within(CLOSE_S / 2, self.manager.close(), "the models")
         self.service.close()
 

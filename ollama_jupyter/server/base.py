@@ -45,6 +45,7 @@ class Resource(web.RequestHandler):
     auth_resource = "ollama_jupyter:models"
     STALL_S = 60.0  # seconds that one line of a stream may take to leave for the client
     auth_action: str | None = None  # None: read or write, by the verb
+    trusts_private = False  # whether those who come by this door may have us connect to private addresses
     ended = False  # the stream's last line is out; nothing may follow it
     _arriving = False
     _answered = False  # before the body was complete; the verb must not run

@@ -1,11 +1,13 @@
-"""`/api/tags|ps|show|create|copy|delete`: the models of the store and those in memory."""
+"""`/api/tags|ps|show|create|pull|push|copy|delete`: the models of the store and those in memory."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from ollama_jupyter.api import ollama, ollama_answers
 from ollama_jupyter.api.wire import encode
+from ollama_jupyter.errors import OllamaJupyterError
 from ollama_jupyter.messages import Progress
 from ollama_jupyter.server.base import Resource
 
@@ -36,28 +38,68 @@ class Show(Resource):
         self.answer(ollama_answers.show(await self.ollama.library.show(**arguments)))
 
 
-class Create(Resource):
-    """POST: a model from another one or from uploaded files, with a line for each step."""
+Steps = AsyncGenerator[Progress, None]
+
+
+class Stepwise(Resource):
+    """Base of what takes long and tells how far it is: a line for each step, or only the last."""
+
+    async def tell(self, steps: Steps, *, stream: bool) -> None:
+        if stream:
+            await self.stream(_lines(steps))
+        else:
+            self.answer(ollama_answers.progress(await _last(steps, self.touch)), "application/json")
+
+
+async def _lines(steps: Steps) -> AsyncGenerator[bytes, None]:
+    async with aclosing(steps):
+        async for step in steps:
+            yield encode(ollama_answers.progress(step)) + b"\n"
+
+
+async def _last(steps: Steps, touch: Callable[[], None]) -> Progress:
+    last = Progress("success")
+    async with aclosing(steps):
+        async for last in steps:
+            touch()
+    return last
+
+
+class Create(Stepwise):
+    """POST: a model from another one or from uploaded files."""
 
     async def post(self) -> None:
         request = await self.read(ollama.create_request)
-        steps = self.ollama.library.create(request)
-        if request.stream:
-            await self.stream(_lines(steps))
-        else:
-            self.answer(ollama_answers.progress(await _last(steps)), "application/json")
+        steps = self.ollama.library.create(request, trusted=self.trusts_private)
+        await self.tell(steps, stream=request.stream)
 
 
-async def _lines(steps: AsyncIterator[Progress]) -> AsyncGenerator[bytes, None]:
-    async for step in steps:
-        yield encode(ollama_answers.progress(step)) + b"\n"
+class Pull(Stepwise):
+    """POST: a model from its registry."""
+
+    async def post(self) -> None:
+        request = await self.read(ollama.pull_request)
+        steps = self.ollama.library.pull(request, trusted=self.trusts_private)
+        await self.tell(_no_status(steps), stream=request.stream)
 
 
-async def _last(steps: AsyncIterator[Progress]) -> Progress:
-    last = Progress("success")
-    async for step in steps:
-        last = step
-    return last
+class Push(Stepwise):
+    """POST: a model to its registry."""
+
+    async def post(self) -> None:
+        request = await self.read(ollama.push_request)
+        steps = self.ollama.library.push(request, trusted=self.trusts_private)
+        await self.tell(_no_status(steps), stream=request.stream)
+
+
+async def _no_status(steps: Steps) -> Steps:
+    """The steps, every failure a plain 500 where it needs a status: as Ollama has it here, whatever went wrong."""
+    async with aclosing(steps):
+        try:
+            async for step in steps:
+                yield step
+        except OllamaJupyterError as error:
+            raise OllamaJupyterError(error.message) from error
 
 
 class Copy(Resource):

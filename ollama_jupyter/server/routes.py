@@ -10,7 +10,7 @@ from tornado import web
 from ollama_jupyter.server.base import Resource, Verb
 from ollama_jupyter.server.blobs import Blob
 from ollama_jupyter.server.generate import Chat, Generate
-from ollama_jupyter.server.models import Copy, Create, Delete, Ps, Show, Tags
+from ollama_jupyter.server.models import Copy, Create, Delete, Ps, Pull, Push, Show, Tags
 from ollama_jupyter.server.openai import ChatCompletions, Model, Models
 from ollama_jupyter.server.root import Later, LaterOpenAI, Missing, Root, Version
 
@@ -21,6 +21,8 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/api/ps", Ps),
     (r"/api/show", Show),
     (r"/api/create", Create),
+    (r"/api/pull", Pull),
+    (r"/api/push", Push),
     (r"/api/copy", Copy),
     (r"/api/delete", Delete),
     (r"/api/blobs/([^/]+)", Blob),
@@ -29,7 +31,7 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/v1/chat/completions", ChatCompletions),
     (r"/v1/models", Models),
     (r"/v1/models/(.+)", Model),
-    (r"/api/(?:pull|push|embed|embeddings)", Later),
+    (r"/api/(?:embed|embeddings)", Later),
     (r"/v1/(?:completions|embeddings|responses|messages)", LaterOpenAI),
     (r"/.*", Missing),
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from ollama_jupyter.cli.commands import Call
 from ollama_jupyter.config import DEFAULT_PORT, SETTINGS, Setting, Settings
 from ollama_jupyter.durations import format_duration
 
@@ -17,15 +16,8 @@ _LEVELS = {0: logging.INFO, 1: logging.DEBUG}
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Settings)}
 
 
-def run(argv: Sequence[str]) -> int:
+def run(_: Call) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        "ollama-jupyter serve",
-        description="Answer the Ollama API, by default at 127.0.0.1:11434. Settings are environment variables.",
-        epilog=settings_table(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args(argv)
     debug = Settings.from_env({"OLLAMA_DEBUG": os.environ.get("OLLAMA_DEBUG", "")}).debug
     set_up_logging(debug)  # first, so that what the others' reading says is seen
     settings = Settings.from_env()

@@ -178,7 +178,7 @@ class Settings:
     editor: str = ""
     sched_spread: bool = False
     llm_library: str = ""
-    transfer_streams: int = 4
+    transfer_streams: int = 8
     registries: tuple[str, ...] = ()
 
     @classmethod

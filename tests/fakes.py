@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from ollama_jupyter.messages import (
     ModelDescription,
     ModelSummary,
     Progress,
+    PullRequest,
+    PushRequest,
     RunningModel,
     Stats,
     TensorInfo,
 )
-from ollama_jupyter.names import Digest
+from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.server.app import Ollama
 
 DETAILS = Details("", "gguf", "llama", ("llama",), "135M", "Q4_1", 2048, 576)
@@ -81,9 +83,11 @@ class FakeLibrary:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.models = [ModelSummary("m:latest", 1_700_000_000.25, 123, "ab" * 32, DETAILS, ("completion",))]
-        self.steps: Sequence[Progress | Exception] = [Progress("writing manifest"), Progress("success")]
+        self.steps: Sequence[Progress | Exception | asyncio.Event] = [Progress("writing manifest"), Progress("success")]
         self.calls: list[Any] = []
         self.peak = 0
+        self.plays_ended = 0
+        self.closed = False
 
     async def tags(self) -> list[ModelSummary]:
         return self.models
@@ -94,12 +98,34 @@ class FakeLibrary:
             raise ModelNotFound(name, f"model '{name}:latest' not found")
         return description()
 
-    async def create(self, request: CreateRequest) -> AsyncIterator[Progress]:
+    async def create(self, request: CreateRequest, *, trusted: bool) -> AsyncGenerator[Progress, None]:
         self.calls.append(request)
-        for step in self.steps:
-            if isinstance(step, Exception):
-                raise step
+        async for step in self._play(self.steps):
             yield step
+
+    def pull(self, request: PullRequest, *, trusted: bool) -> AsyncGenerator[Progress, None]:
+        ModelName.parse(request.model)
+        self.calls.append((request, trusted))
+        return self._play(self.steps)
+
+    def push(self, request: PushRequest, *, trusted: bool) -> AsyncGenerator[Progress, None]:
+        self.calls.append((request, trusted))
+        return self._play(self.steps)
+
+    async def _play(self, steps: Sequence[Progress | Exception | asyncio.Event]) -> AsyncGenerator[Progress, None]:
+        try:
+            for step in steps:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                else:
+                    yield step
+        finally:
+            self.plays_ended += 1
+
+    async def close(self) -> None:
+        self.closed = True
 
     async def copy(self, source: str, destination: str) -> None:
         self.calls.append(("copy", source, destination))

@@ -254,7 +254,6 @@ D = "sha256:" + "0" * 64
         ({"from_": "x", "adapters": {"a.gguf": D}}, NotSupportedYet, '"adapters" is not supported yet'),
         ({"from_": "a/b/c/d"}, InvalidName, "invalid model name"),
         ({"from_": "/etc/passwd"}, InvalidName, "invalid model name"),
-        ({"from_": "absent"}, ModelNotFound, "model 'absent:latest' not found"),
         ({"from_": "m", "template": "{{ .Prompt"}, TemplateError, "template error: "),
         ({"from_": "m", "parameters": {"temperature": "hot"}}, InvalidOption, 'option "temperature" must be of type'),
         ({"from_": "m", "parameters": {"num_ctx": -1}}, InvalidOption, 'option "num_ctx" must be between'),

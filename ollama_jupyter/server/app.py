@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ollama_jupyter.config import Settings
@@ -39,6 +39,7 @@ class Ollama:
         self.manager = manager
         self.active: set[Work] = set()
         self.closing = False
+        self.touch: Callable[[], None] = lambda: None  # tells a host of ours that somebody is at work
         self._idle = asyncio.Event()
         self._idle.set()
 

@@ -45,7 +45,6 @@ class Resource(web.RequestHandler):
     auth_resource = "ollama_jupyter:models"
     STALL_S = 60.0  # seconds that one line of a stream may take to leave for the client
     auth_action: str | None = None  # None: read or write, by the verb
-    trusts_private = False  # whether those who come by this door may have us connect to private addresses
     ended = False  # the stream's last line is out; nothing may follow it
     _arriving = False
     _answered = False  # before the body was complete; the verb must not run
@@ -53,6 +52,11 @@ class Resource(web.RequestHandler):
     _logged = False
     _work: asyncio.Future[None] | None = None
     _interrupted: Canceled | None = None
+
+    @property
+    def trusts_private(self) -> bool:
+        """Whether those who come by this door may have us connect to private addresses."""
+        return False
 
     @property
     def ollama(self) -> Ollama:
@@ -249,7 +253,8 @@ class Resource(web.RequestHandler):
         await sent
 
     def touch(self) -> None:
-        """Called while a stream is alive, for doors that watch activity."""
+        """Called while a stream is alive, for whoever watches activity."""
+        self.ollama.touch()
 
     def error_line(self, status: int, message: str) -> bytes:
         """The last line of a stream that failed."""

@@ -37,7 +37,7 @@ class StandaloneDoor(PlainDoor):
     """Host, Origin, then the key. Settings of the application: `origins`, `checks_host`, `api_key`."""
 
     @property
-    def trusts_private(self) -> bool:  # type: ignore[override]
+    def trusts_private(self) -> bool:
         """Who is on this machine reaches its private addresses anyway."""
         return bool(self.settings["checks_host"])
 

@@ -30,6 +30,8 @@ PATHS = [
     "ollama/api/generate",
     "ollama/api/chat",
     "ollama/api/pull",
+    "ollama/api/push",
+    "ollama/api/embed",
     "ollama/v1/chat/completions",
     "ollama/v1/models",
     "ollama/v1/models/m",

@@ -123,9 +123,7 @@ def test_debug_shows_what_is_not_acted_on(start: Start) -> None:
 
 
 def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["serve", "--help"])
-    assert ended.value.code == 0
+    assert main(["serve", "--help"]) == 0
     shown = capsys.readouterr().out
     for setting in SETTINGS:
         assert setting.env in shown
@@ -145,7 +143,7 @@ def test_defaults_in_the_table(variable: str, default: str) -> None:
 @pytest.mark.parametrize("arguments", [["-v"], ["--version"], ["version"]])
 def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
-    assert re.fullmatch(r"ollama-jupyter version is \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+    assert re.match(r"ollama-jupyter version is \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
 def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(message: str) -> int:
     from ollama_jupyter.client.text import printable
 
-    print(f"Error: {printable(message)}", file=sys.stderr)
+    print("Error: " + "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
     return 1
 
 

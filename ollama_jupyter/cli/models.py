@@ -31,20 +31,17 @@ def list_running(call: Call) -> int:
     prefix = "".join(call.args[:1])
     with connected() as client:
         models = [model for model in client.ps().models if (model.model or "").startswith(prefix)]
-    rows = [
-        [
-            *_identity(m),
-            processor(m.size or 0, m.size_vram or 0),
-            str(m.context_length or 0),
-            from_now(m.expires_at, _now()),
-        ]
-        for m in models
-    ]
+    rows = [[*_identity(m), *_whereabouts(m)] for m in models]
     return _print_table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), rows)
 
 
 def _identity(model: Any) -> tuple[str, str, str]:
     return model.model or "", (model.digest or "")[:12], size(model.size)
+
+
+def _whereabouts(model: Any) -> tuple[str, str, str]:
+    where = processor(model.size or 0, model.size_vram or 0)
+    return where, str(model.context_length or 0), from_now(model.expires_at, _now())
 
 
 def processor(total: int, on_gpu: int) -> str:

@@ -30,9 +30,8 @@ def is_there(server: Server) -> bool:
         except (httpx.ConnectError, httpx.ConnectTimeout):
             return False
         except httpx.HTTPStatusError as error:
-            raise OllamaError(
-                f"HTTP {error.response.status_code} from {server.shown}: is that an Ollama server?"
-            ) from None
+            status = error.response.status_code
+            raise OllamaError(f"HTTP {status} from {server.shown}: is that an Ollama server?") from None
     return True
 
 

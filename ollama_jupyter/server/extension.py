@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime, timezone
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
@@ -99,6 +100,7 @@ class OllamaExtension(ExtensionApp):
         """Called by Jupyter with the loop running."""
         settings = self.ollama.settings
         await self.ollama.start()
+        self.ollama.touch = self._touch
         if settings.connect_kernels:
             self._open_kernel_door()
         if settings.listen:
@@ -116,6 +118,11 @@ class OllamaExtension(ExtensionApp):
             self.listener = Listener(self.ollama, parse_host(text))
         except OSError as error:
             log.error("cannot listen on %s: %s", text, error.strerror)
+
+    def _touch(self) -> None:
+        """Work through the other doors is activity too: a hub must not cull the server in the middle of a pull."""
+        if self.serverapp:
+            self.serverapp.web_app.settings["api_last_activity"] = datetime.now(timezone.utc)
 
     def current_activity(self) -> dict[str, Any] | None:
         """What keeps an idle server from being shut down: the requests under way."""

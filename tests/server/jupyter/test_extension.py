@@ -14,7 +14,7 @@ from fakes import Raw
 from traitlets import TraitError
 
 from ollama_jupyter.config import SETTINGS, Settings
-from ollama_jupyter.messages import Chunk
+from ollama_jupyter.messages import Chunk, Progress, PullRequest
 from ollama_jupyter.server.extension import OllamaExtension, kernel_environment
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -48,6 +48,28 @@ def test_kernels_are_given_the_kernel_door(
     assert run(ask()) == 200
     assert "GET /api/version 200" in caplog.text
     assert key not in caplog.text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_pull_by_a_kernel_is_activity_while_it_goes_on(
+    extension: OllamaExtension, run: Run, ollama: Any, jp_web_app: Any, stream: bool
+) -> None:
+    gate = asyncio.Event()
+    ollama.library.steps = [Progress("pulling manifest"), Progress("pulling x"), gate, Progress("success")]
+    door, _, key = os.environ["OLLAMA_HOST"].partition("/k/")
+
+    async def ask() -> None:
+        raw = await Raw.open(int(door.rpartition(":")[2]))
+        await raw.send("POST", f"/k/{key}/api/pull", json.dumps({"model": "m", "stream": stream}).encode())
+        while "api_last_activity" not in jp_web_app.settings:
+            await asyncio.sleep(0.001)
+        gate.set()
+        await raw.head()
+        await raw.close()
+
+    assert "api_last_activity" not in jp_web_app.settings
+    run(asyncio.wait_for(ask(), 10))
+    assert ollama.library.calls == [(PullRequest("m", stream=stream), False)]
 
 
 @pytest.mark.parametrize(

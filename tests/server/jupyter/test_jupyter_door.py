@@ -223,6 +223,11 @@ def test_a_disconnect_cancels_in_every_state(
     assert ollama.active == set()
 
 
+def test_who_pulls_by_this_door_is_not_trusted_with_private_addresses(post: Callable[..., Any], ollama: Any) -> None:
+    assert post("api/pull", {"model": "m"}).code == post("api/push", {"model": "m"}).code == 200
+    assert ollama.library.calls == [(PullRequest("m"), False), (PushRequest("m"), False)]
+
+
 def test_an_error_in_the_middle_is_the_last_line(post: Callable[..., Any], ollama: Any) -> None:
     ollama.service.says(Chunk("one"), EngineError("the engine ended"))
     response = post("api/generate", {"model": "m", "prompt": "hi"})

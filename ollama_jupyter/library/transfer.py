@@ -126,7 +126,7 @@ class _Job:
 
 
 class _Lines:
-    """What one reader has not read yet. Of each blob only the newest line is kept, so that slow readers cost nothing."""
+    """What one reader has not read yet: of each blob only the newest line, so that slow readers cost nothing."""
 
     def __init__(self, lines: Iterable[Progress]) -> None:
         self._unread = {_subject(line): line for line in lines}

@@ -60,7 +60,8 @@ async def _lines(steps: Steps) -> AsyncGenerator[bytes, None]:
 async def _last(steps: Steps, touch: Callable[[], None]) -> Progress:
     last = Progress("success")
     async with aclosing(steps):
-        async for last in steps:
+        async for step in steps:
+            last = step
             touch()
     return last
 

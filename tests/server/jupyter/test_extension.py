@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fakes import Raw
+from plain_server import until
 from traitlets import TraitError
 
 from ollama_jupyter.config import SETTINGS, Settings
@@ -61,8 +62,7 @@ def test_a_pull_by_a_kernel_is_activity_while_it_goes_on(
     async def ask() -> None:
         raw = await Raw.open(int(door.rpartition(":")[2]))
         await raw.send("POST", f"/k/{key}/api/pull", json.dumps({"model": "m", "stream": stream}).encode())
-        while "api_last_activity" not in jp_web_app.settings:
-            await asyncio.sleep(0.001)
+        await until(lambda: "api_last_activity" in jp_web_app.settings)
         gate.set()
         await raw.head()
         await raw.close()

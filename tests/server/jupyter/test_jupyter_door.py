@@ -11,7 +11,7 @@ import pytest
 from fakes import FINAL, Raw
 
 from ollama_jupyter.errors import EngineError, ModelNotFound
-from ollama_jupyter.messages import Chunk
+from ollama_jupyter.messages import Chunk, PullRequest, PushRequest
 from ollama_jupyter.server.routes import METHODS, ROUTES
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

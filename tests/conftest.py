@@ -5,9 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from fake_ollama import FakeOllama
+    from IPython.core.interactiveshell import InteractiveShell
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -52,3 +58,40 @@ def smollm2() -> Path:
     assert package is not None
     assert package.origin is not None
     return next(Path(package.origin).parent.glob("*.gguf"))
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOllama]:
+    """A server that says what a test tells it to say."""
+    from fake_ollama import FakeOllama
+
+    server = FakeOllama()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def bare_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InteractiveShell]:
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.ipython_dir = str(tmp_path_factory.mktemp("ipython"))
+    config.InteractiveShell.colors = "nocolor"
+    shell = InteractiveShell.instance(config=config)
+    yield shell
+    shell.restore_sys_module_state()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(
+    bare_shell: InteractiveShell, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[InteractiveShell]:
+    """An IPython shell with the magics, connected to `fake`."""
+    monkeypatch.setenv("OLLAMA_HOST", fake.host)
+    bare_shell.reset()
+    bare_shell.run_line_magic("load_ext", "ollama_jupyter")
+    yield bare_shell
+    bare_shell.run_line_magic("unload_ext", "ollama_jupyter")

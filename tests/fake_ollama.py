@@ -25,13 +25,27 @@ def final(**more: Any) -> dict[str, Any]:
     return chunk("", done=True, done_reason="stop", prompt_eval_count=7, eval_count=20, **times) | more
 
 
+def status(text: str, **more: Any) -> dict[str, Any]:
+    return {"status": text} | more
+
+
 class FakeOllama:
-    """`host` is what OLLAMA_HOST would be, key and all. Change `models` and `script` to say what it answers."""
+    """`host` is what OLLAMA_HOST would be, key and all. Change `models` and `script` to say what it answers.
+
+    Pulls and pushes move BLOB bytes in ten steps; `moved` of them are there already. They stand still at `stalls_at`
+    until `goes_on` is set. `verbs` maps a route to the lines that it answers instead.
+    """
+
+    BLOB = 98_000_000
 
     def __init__(self) -> None:
         self.models = ["smollm2:135m"]
         self.loaded: list[str] = []
         self.script: list[dict[str, Any]] | None = []  # None streams for ever
+        self.verbs: dict[str, list[dict[str, Any]]] = {}
+        self.moved = 0
+        self.stalls_at: int | None = None
+        self.goes_on = threading.Event()
         self.requests: list[tuple[str, str, Any]] = []
         self.closed_at: float | None = None
         self.closed = threading.Event()
@@ -73,9 +87,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(None)
 
     def do_POST(self) -> None:
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"null"))
+        data = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        is_blob = self.path.rpartition("/")[0].endswith("/blobs")
+        self._answer({"size": len(data)} if is_blob else json.loads(data or b"null"))
 
     do_DELETE = do_POST
+
+    def do_HEAD(self) -> None:
+        self._json(None, 404)
 
     def _answer(self, body: Any) -> None:
         fake, path = self.server.fake, self.path.removeprefix(f"/k/{KEY}")
@@ -86,9 +105,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"version": "0.33.0"})
         if path == "/api/tags":
             return self._json({"models": [self._model(name) for name in fake.models]})
+        if path in fake.verbs:
+            return self._stream(fake.verbs[path])
         if path == "/api/ps":
             return self._json({"models": [self._model(name, context_length=4096) for name in fake.loaded]})
         name = body.get("model") or body.get("source")
+        if path in ("/api/pull", "/api/create"):
+            return self._stream(_arriving(fake, name) if path == "/api/pull" else _creating(fake, name))
+        if path.startswith("/api/blobs/"):
+            return self._json(None, 201)
         if name not in fake.models:
             return self._json({"error": f"model '{name}' not found"}, 404)
         return self._model_route(path, name, body)
@@ -103,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"details": details, "model_info": info, "capabilities": ["completion"]})
         if path == "/api/generate":
             return self._generate(body)
+        if path == "/api/push":
+            return self._stream(_leaving(fake))
         if path == "/api/delete":
             fake.models.remove(name)
         return self._json(None)
@@ -154,3 +181,37 @@ def _endless(fake: FakeOllama) -> Iterable[dict[str, Any]]:
     while not fake.stopping.wait(0.01):
         number += 1
         yield chunk(f"{number} ")
+
+
+def _arriving(fake: FakeOllama, name: str) -> Iterable[dict[str, Any]]:
+    yield status("pulling manifest")
+    yield from _moving(fake, "pulling")
+    fake.moved = 0
+    fake.models.append(name)
+    yield from map(status, ("verifying sha256 digest", "writing manifest", "success"))
+
+
+def _leaving(fake: FakeOllama) -> Iterable[dict[str, Any]]:
+    yield status("retrieving manifest")
+    yield from _moving(fake, "pushing")
+    fake.moved = 0
+    yield from map(status, ("pushing manifest", "success"))
+
+
+def _moving(fake: FakeOllama, doing: str) -> Iterable[dict[str, Any]]:
+    while True:
+        digest = "sha256:" + "b1" * 32
+        yield status(f"{doing} b1b1b1b1b1b1", digest=digest, total=fake.BLOB, completed=fake.moved)
+        if fake.moved == fake.BLOB:
+            return
+        if fake.stalls_at is not None and fake.moved >= fake.stalls_at and not fake.goes_on.wait(0.01):
+            if fake.stopping.is_set():
+                return
+            continue
+        fake.moved += fake.BLOB // 10
+
+
+def _creating(fake: FakeOllama, name: str) -> Iterable[dict[str, Any]]:
+    yield status("using existing layer sha256:" + "ab" * 32)
+    fake.models.append(name)
+    yield from map(status, ("writing manifest", "success"))

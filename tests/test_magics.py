@@ -5,8 +5,6 @@ What is tested here is display, conversation, errors and completion; the real en
 
 from __future__ import annotations
 
-import os
-import queue
 import subprocess
 import sys
 import time
@@ -16,60 +14,7 @@ from typing import Any
 import pytest
 from fake_ollama import KEY, FakeOllama, chunk
 from IPython.core.interactiveshell import InteractiveShell
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
-from traitlets.config import Config
-
-# ---- fixtures ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeOllama]:
-    server = FakeOllama()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def bare_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InteractiveShell]:
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.InteractiveShell.ipython_dir = str(tmp_path_factory.mktemp("ipython"))
-    config.InteractiveShell.colors = "nocolor"
-    shell = InteractiveShell.instance(config=config)
-    yield shell
-    shell.restore_sys_module_state()
-    InteractiveShell.clear_instance()
-
-
-@pytest.fixture
-def shell(
-    bare_shell: InteractiveShell, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("OLLAMA_HOST", fake.host)
-    bare_shell.reset()
-    bare_shell.run_line_magic("load_ext", "ollama_jupyter")
-    yield bare_shell
-    bare_shell.run_line_magic("unload_ext", "ollama_jupyter")
-
-
-def failure(shell: InteractiveShell, cell: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a failing cell shows."""
-    capsys.readouterr()
-    outcome = shell.run_cell(cell, store_history=True)
-    assert outcome.error_in_exec is not None
-    shown = "".join(capsys.readouterr())
-    assert "Traceback" not in shown
-    return (
-        next(line for line in shown.splitlines() if "ollama: " in line).split("ollama: ", 1)[1].removesuffix("\x1b[0m")
-    )
-
-
-def value(shell: InteractiveShell, cell: str) -> Any:
-    outcome = shell.run_cell(cell, store_history=True)
-    outcome.raise_error()
-    return outcome.result
-
+from shells import Kernel, completed, failure, value, wait_for
 
 # ---- %%ollama ---------------------------------------------------------------------------------------------------
 
@@ -347,14 +292,6 @@ def test_completion(shell: InteractiveShell, fake: FakeOllama, line: str, expect
     assert completed(shell, line) == expected
 
 
-def completed(shell: InteractiveShell, line: str) -> list[str]:
-    from IPython.core.completer import provisionalcompleter
-
-    with provisionalcompleter():
-        found = list(shell.Completer.completions(line, len(line)))
-    return [line[: c.start] + c.text + line[c.end :] for c in found]
-
-
 def test_completion_asks_the_server_once_in_a_while(shell: InteractiveShell, fake: FakeOllama) -> None:
     for _ in range(3):
         assert completed(shell, "%ollama show smol") == ["%ollama show smollm2:135m"]
@@ -399,35 +336,6 @@ def test_unload_takes_everything_away(shell: InteractiveShell) -> None:
 
 
 # ---- a real kernel ----------------------------------------------------------------------------------------------
-
-
-class Kernel:
-    """A python3 kernel and what its cells put out, as a saved notebook would hold it."""
-
-    def __init__(self, host: str) -> None:
-        self.manager = KernelManager()
-        self.manager.start_kernel(env={**os.environ, "OLLAMA_HOST": host})
-        self.client: BlockingKernelClient = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
-        self.messages: list[dict[str, Any]] = []
-
-    def run(self, code: str) -> dict[str, Any]:
-        self.messages = []
-        reply = self.client.execute_interactive(code, output_hook=self.messages.append, timeout=60)
-        return dict(reply["content"])
-
-    def outputs(self, kind: str) -> list[dict[str, Any]]:
-        return [message["content"] for message in self.messages if message["msg_type"] == kind]
-
-    def evaluate(self, expression: str) -> str:
-        self.run(f"print({expression})")
-        return "".join(content["text"] for content in self.outputs("stream")).strip()
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-        self.manager.cleanup_resources()
 
 
 @pytest.fixture(scope="module")
@@ -494,21 +402,6 @@ def test_interrupt_stops_the_server_within_a_second(kernel: Kernel, kernel_fake:
     kernel_fake.says("fine")
     kernel.run("%%ollama\nnext")
     assert len(kernel_fake.bodies("/api/chat")[-1]["messages"]) == 1
-
-
-def wait_for(kernel: Kernel, request: str, wanted: Any, *, remember: bool = False) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            message = kernel.client.get_iopub_msg(timeout=1)
-        except queue.Empty:
-            continue
-        if message["parent_header"].get("msg_id") == request:
-            if remember:
-                kernel.messages.append(message)
-            if wanted(message):
-                return dict(message)
-    raise AssertionError("the kernel never said so")
 
 
 def test_a_failing_cell_stops_run_all_with_one_line(kernel: Kernel, kernel_fake: FakeOllama) -> None:

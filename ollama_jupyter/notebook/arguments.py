@@ -28,12 +28,26 @@ class Parser(argparse.ArgumentParser):
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """An option of a sub-command, with what its value is called; one without a value is a switch."""
+
+    spellings: tuple[str, ...]
+    help: str
+    value: str = ""
+
+    @property
+    def usage(self) -> str:
+        return f"[{' '.join(filter(None, [self.spellings[0], self.value]))}]"
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """A sub-command: its operands with argparse's `nargs`, whether they are names of models, and its help."""
+    """A sub-command: its operands (names of models all of them) with argparse's `nargs`, its flags, and its help."""
 
     name: str
     help: str
     operands: tuple[tuple[str, str | None], ...] = ()
+    flags: tuple[Flag, ...] = ()
 
     @property
     def takes_models(self) -> bool:
@@ -42,7 +56,12 @@ class Command:
     @property
     def usage(self) -> str:
         marks = {None: "{}", "?": "[{}]", "+": "{}..."}
-        return " ".join([self.name, *(marks[nargs].format(name.upper()) for name, nargs in self.operands)])
+        operands = (marks[nargs].format(name.upper()) for name, nargs in self.operands)
+        return " ".join([self.name, *operands, *(flag.usage for flag in self.flags)])
+
+
+QUANTIZE = Flag(("-q", "--quantize"), "store the weights in this type, such as Q4_K_M", "TYPE")
+INSECURE = Flag(("--insecure",), "allow a registry without https")
 
 
 COMMANDS: dict[str, Command] = {
@@ -51,6 +70,15 @@ COMMANDS: dict[str, Command] = {
         Command("list", "the models that the server has"),
         Command("ps", "the models that are loaded, and until when"),
         Command("show", "what a model is: size, context, template parameters", (("model", None),)),
+        Command("pull", "fetch a model from a registry; a second call goes on where the first ended",
+                (("model", None),), (INSECURE,)),
+        Command("push", "send a model to the registry of its name", (("model", None),), (INSECURE,)),
+        Command("create", "make a model by a Modelfile, else by one in the cell: %%ollama_create",
+                (("model", None),), (Flag(("-f", "--file"), "the Modelfile, if not ./Modelfile", "FILE"), QUANTIZE)),
+        Command("verify", "hash the files of a model, or of all, anew", (("model", "?"),),
+                (Flag(("--repair",), "and mend what can be mended"),)),
+        Command("scan", "look through a model for hostile content", (("model", None),)),
+        Command("doctor", "examine the server's machine, each failure with what mends it"),
         Command("use", "answer with this model from now on; without a name, say which it is", (("model", "?"),)),
         Command("stop", "unload a model", (("model", None),)),
         Command("cp", "give a model a second name", (("source", None), ("destination", None))),
@@ -59,7 +87,7 @@ COMMANDS: dict[str, Command] = {
         Command("version", "the versions of the server and of this package"),
         Command("help", "this list"),
     )
-}
+}  # fmt: skip
 ALIASES = {"ls": "list", "delete": "rm", "copy": "cp", "unload": "stop"}
 
 
@@ -85,7 +113,15 @@ def _command_parser(command: Command) -> Parser:
     parser = Parser(prog=f"%ollama {command.name}", description=command.help, allow_abbrev=False)
     for name, nargs in command.operands:
         parser.add_argument(name, nargs=nargs)
+    _add_flags(parser, command.flags)
     return parser
+
+
+def _add_flags(parser: Parser, flags: Iterable[Flag]) -> None:
+    add: Callable[..., argparse.Action] = parser.add_argument
+    for flag in flags:
+        kind = {"metavar": flag.value, "default": ""} if flag.value else {"action": "store_true"}
+        add(*flag.spellings, help=flag.help, **kind)
 
 
 def help_text() -> str:
@@ -97,6 +133,7 @@ def help_text() -> str:
             *rows,
             "",
             "A cell that starts with %%ollama asks the model; `%%ollama?` tells its options.",
+            "A cell that starts with %%ollama_create NAME is a Modelfile, and makes a model by it.",
         ]
     )
 
@@ -115,6 +152,20 @@ def prompt_parser() -> Parser:
     add("-n", "--tokens", metavar="TOKENS", type=int, help="at most this many tokens")
     add("--seed", metavar="N", type=int, help="makes a random answer repeatable")
     return parser
+
+
+def create_parser() -> Parser:
+    parser = Parser(
+        prog="%%ollama_create", description="Make a model by the Modelfile in the rest of the cell.", allow_abbrev=False
+    )
+    parser.add_argument("model", help="the new model's name")
+    _add_flags(parser, (QUANTIZE,))
+    return parser
+
+
+def parse_create(line: str) -> argparse.Namespace:
+    """What the first line of a `%%ollama_create` cell says. Raises like parse_command."""
+    return create_parser().parse_args(split(line))
 
 
 PROMPT_FLAGS = ("-o", "-s", "-t", "-n", "--output", "--system", "--temperature", "--tokens", "--seed")

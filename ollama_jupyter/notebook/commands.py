@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.client.errors import OllamaError
 from ollama_jupyter.client.units import ago, from_now, size
+from ollama_jupyter.notebook import transfers
 from ollama_jupyter.notebook.arguments import help_text
+from ollama_jupyter.notebook.lines import Lines
 from ollama_jupyter.notebook.session import Session, default_model, same_name
 from ollama_jupyter.notebook.tables import Table, facts
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     import ollama
 
 
-def run(session: Session, name: str, arguments: Namespace) -> Table | None:
+def run(session: Session, name: str, arguments: Namespace) -> Table | Lines | None:
     """Do what `%ollama NAME` means. Raises OllamaError."""
     return _COMMANDS[name](session, arguments)
 
@@ -142,7 +144,7 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-_COMMANDS: dict[str, Callable[[Session, Namespace], Table | None]] = {
+_COMMANDS: dict[str, Callable[[Session, Namespace], Table | Lines | None]] = {
     "": _status,
     "list": _list,
     "ps": _ps,
@@ -154,4 +156,5 @@ _COMMANDS: dict[str, Callable[[Session, Namespace], Table | None]] = {
     "reset": _reset,
     "version": _version,
     "help": _help,
+    **transfers.COMMANDS,
 }

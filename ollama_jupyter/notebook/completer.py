@@ -56,14 +56,24 @@ class Completer:
         # IPython ends its own word at `:` and `.`, which would insert a model's name twice.
         word = re.split(r"\s", line)[-1]
         before = asked["rest"][: len(asked["rest"]) - len(word)].split()
-        words = self._prompt(before, word) if asked["magic"] == "%%" else self._command(before)
+        known = self._prompt if asked["magic"] == "%%" else self._command
+        words = known(before, word)
+        if words is None:
+            return found([])
         return found([SimpleCompletion(text=w, type="ollama") for w in words if w.startswith(word)], word)
 
-    def _command(self, before: Sequence[str]) -> Iterable[str]:
+    def _command(self, before: Sequence[str], word: str) -> Iterable[str] | None:
+        """What a word of a sub-command may be; None where others know better: a file, say."""
         if not before:
             return COMMANDS
         command = COMMANDS.get(ALIASES.get(before[0], before[0]))
-        return self._models() if command and command.takes_models else ()
+        if command is None:
+            return ()
+        if any(before[-1] in flag.spellings for flag in command.flags if flag.value):
+            return None
+        if word.startswith("-"):
+            return [spelling for flag in command.flags for spelling in flag.spellings]
+        return self._models() if command.takes_models else ()
 
     def _prompt(self, before: Sequence[str], word: str) -> Iterable[str]:
         if word.startswith("-"):

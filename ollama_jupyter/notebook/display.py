@@ -87,10 +87,11 @@ class Plain:
 
 def screen_for(shell: Any, placeholder: str) -> Screen:
     """The right screen: only a kernel's front end can replace an output."""
-    return LiveMarkdown(_show_in_notebook, placeholder) if getattr(shell, "kernel", None) else Plain()
+    return LiveMarkdown(show_in_notebook, placeholder) if getattr(shell, "kernel", None) else Plain()
 
 
-def _show_in_notebook(bundle: Bundle) -> Update:
+def show_in_notebook(bundle: Bundle) -> Update:
+    """Show a new output below the cell, and return what replaces it."""
     from IPython import display
 
     show: Any = display.display

@@ -1,14 +1,16 @@
-"""`%ollama` and `%%ollama`: what `%load_ext ollama_jupyter` brings."""
+"""`%ollama`, `%%ollama` and `%%ollama_create`: what `%load_ext ollama_jupyter` brings."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import no_var_expand
 
 from ollama_jupyter.client.errors import Interrupted, OllamaError
 from ollama_jupyter.notebook import arguments as grammar
+from ollama_jupyter.notebook.bar import bar_for
 from ollama_jupyter.notebook.completer import Completer
 from ollama_jupyter.notebook.result import INTERRUPTED, Result
 from ollama_jupyter.notebook.session import Session
@@ -16,30 +18,44 @@ from ollama_jupyter.notebook.session import Session
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ollama_jupyter.notebook.lines import Lines
     from ollama_jupyter.notebook.tables import Table
 
 NAME = "ollama"
+CREATE_NAME = "ollama_create"
 _OPTIONS = {"temperature": "temperature", "tokens": "num_predict", "seed": "seed"}
 
 
 class OllamaMagics:
-    """The two magics of one shell, with their session."""
+    """The magics of one shell, with their session."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell: Any = shell
-        self.session = Session()
+        self.session = Session(bar=lambda: bar_for(shell))
         self.completer = Completer(lambda: self.session.names(read_seconds=0.5))
 
-    def line(self, line: str) -> Table | None:
+    def line(self, line: str) -> Table | Lines | None:
         try:
             name, operands = grammar.parse_command(line)
         except grammar.HelpShown:
             return None
         from ollama_jupyter.notebook.commands import run
 
-        table = run(self.session, name, operands)
+        try:
+            return run(self.session, name, operands)
+        finally:
+            self.completer.forget()
+
+    @no_var_expand
+    def create_cell(self, line: str, cell: str) -> None:
+        try:
+            asked = grammar.parse_create(line)
+        except grammar.HelpShown:
+            return
+        from ollama_jupyter.notebook.transfers import create_from
+
+        create_from(self.session, asked.model, cell, Path.cwd(), asked.quantize)
         self.completer.forget()
-        return table
 
     @no_var_expand
     def cell(self, line: str, cell: str) -> None:
@@ -92,6 +108,14 @@ Cells continue one conversation until `%ollama reset`. Kernel > Interrupt stops 
 """
 
 
+OllamaMagics.create_cell.__doc__ = f"""Make a model by the Modelfile that the cell holds.
+
+Paths in it are relative to the kernel's folder.
+
+{grammar.create_parser().format_help()}
+"""
+
+
 def register(shell: InteractiveShell) -> None:
     """Add the magics and their completion to `shell`. A second time starts afresh."""
     unregister(shell)
@@ -99,12 +123,14 @@ def register(shell: InteractiveShell) -> None:
     add: Any = shell.register_magic_function
     add(magics.line, magic_kind="line", magic_name=NAME)
     add(magics.cell, magic_kind="cell", magic_name=NAME)
+    add(magics.create_cell, magic_kind="cell", magic_name=CREATE_NAME)
     shell.Completer.custom_matchers.append(magics.completer.matcher)
 
 
 def unregister(shell: InteractiveShell) -> None:
     """Take away what `register` added."""
     for functions in shell.magics_manager.magics.values():
-        functions.pop(NAME, None)
+        for name in (NAME, CREATE_NAME):
+            functions.pop(name, None)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if not isinstance(getattr(matcher, "completer", None), Completer)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ollama_jupyter.client.connect import Server
@@ -10,13 +11,17 @@ from ollama_jupyter.config import DEFAULT_MODEL
 from ollama_jupyter.errors import InvalidName
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.notebook.arguments import suggestion
+from ollama_jupyter.notebook.bar import Bar, TerminalBar
 from ollama_jupyter.notebook.conversation import Conversation
 
 
 @dataclass
 class Session:
+    """`bar` makes a progress bar that suits the shell."""
+
     chosen: str = ""
     conversation: Conversation = field(default_factory=Conversation)
+    bar: Callable[[], Bar] = TerminalBar
 
     @property
     def server(self) -> Server:

@@ -6,6 +6,7 @@ OllamaJupyterError (500)
 │   ├── InvalidDigest          not `sha256:<64 hex>`
 │   ├── InvalidOption          an option of the wrong type or out of range
 │   ├── InvalidGGUF            a model file that our header reader refuses
+│   ├── ConversionError        a folder of safetensors that cannot become a GGUF
 │   ├── TemplateError          a chat template that does not parse, or ran over its limits
 │   ├── PromptTooLong          the prompt does not fit and may not be cut
 │   └── NotSupportedYet        a request field that a later version brings
@@ -16,6 +17,10 @@ OllamaJupyterError (500)
 ├── Canceled (499)             the client went away, or the model was unloaded
 │   └── Stopping (503)         the server is ending
 ├── ServerBusy (503)           the queue is full
+├── RegistryError (500)        a registry that has not what was asked for, is out of reach, or breaks its protocol
+│   ├── Trouble                of the passing kind: the same request may succeed a moment later
+│   └── DigestMismatch         the bytes that came are not those that the manifest promised
+├── InsufficientStorage (507)  the disk is full, or would be, with the numbers
 └── EngineError (500)
     ├── ModelLoadError (400)   llama.cpp refused the model, or the probe of it failed
     └── InsufficientMemory     the model does not fit, with the numbers
@@ -54,6 +59,10 @@ class InvalidOption(BadRequest):
 
 
 class InvalidGGUF(BadRequest):
+    pass
+
+
+class ConversionError(BadRequest):
     pass
 
 
@@ -115,6 +124,22 @@ class ServerBusy(OllamaJupyterError):
     def __init__(self) -> None:
         # The two spaces are Ollama's; clients match the text.
         super().__init__("server busy, please try again.  maximum pending requests exceeded")
+
+
+class RegistryError(OllamaJupyterError):
+    pass
+
+
+class Trouble(RegistryError):
+    pass
+
+
+class DigestMismatch(RegistryError):
+    pass
+
+
+class InsufficientStorage(OllamaJupyterError):
+    status = 507
 
 
 class EngineError(OllamaJupyterError):

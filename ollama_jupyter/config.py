@@ -79,8 +79,12 @@ def parse_list(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
-def parse_path(text: str) -> Path:
-    return Path(text).expanduser()
+def parse_folders(text: str) -> tuple[Path, ...]:
+    """A search path: folders between the system's separators (`:`, on Windows `;`), empty entries left out."""
+    folders = tuple(Path(item.strip()).expanduser() for item in text.split(os.pathsep) if item.strip())
+    if not folders:
+        raise ValueError("must name a folder")
+    return folders
 
 
 def parse_debug(text: str) -> int:
@@ -107,7 +111,12 @@ NEVER = "not applicable here: accepted and ignored"
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("OLLAMA_HOST", "host", str, "address that serve listens on, and that clients connect to"),
-    Setting("OLLAMA_MODELS", "models", parse_path, "folder of the model store"),
+    Setting(
+        "OLLAMA_MODELS",
+        "models",
+        parse_folders,
+        f"folder of the model store; further ones behind a {os.pathsep!r} are shared: read, never written",
+    ),
     Setting("OLLAMA_ORIGINS", "origins", parse_list, "comma-separated origins that browsers may call serve from"),
     Setting("OLLAMA_KEEP_ALIVE", "keep_alive", parse_period, "how long a model stays loaded after its last request"),
     Setting("OLLAMA_NUM_PARALLEL", "num_parallel", parse_sequences, "sequences that one loaded model decodes together"),
@@ -154,7 +163,10 @@ HSA_OVERRIDE_GFX_VERSION and the proxy variables are read by llama.cpp and the H
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the server was told. Defaults are the owner's: 4 sequences, 3 models, 5 minutes."""
+    """What the server was told. Defaults are the owner's: 4 sequences, 3 models, 5 minutes.
+
+    `models` is the folder that is written, `shared` those that are only read; both come from OLLAMA_MODELS.
+    """
 
     host: str = ""
     models: Path = Path("~/.ollama/models")
@@ -180,12 +192,13 @@ class Settings:
     llm_library: str = ""
     transfer_streams: int = 8
     registries: tuple[str, ...] = ()
+    shared: tuple[Path, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
         """Read the environment (by default the process's). Bad text falls back to the default, with a warning."""
         values = {s.field: v for s, v in _read(os.environ if env is None else env) if s.field}
-        settings = cls(**{**values, **overrides})
+        settings = cls(**_with_folders({**values, **overrides}))
         if settings.flash_attention is False and settings.kv_cache_type.startswith("q"):
             log.warning("OLLAMA_KV_CACHE_TYPE=%s needs flash attention: using f16", settings.kv_cache_type)
             return replace(settings, kv_cache_type="f16")
@@ -194,6 +207,18 @@ class Settings:
     @property
     def models_dir(self) -> Path:
         return self.models.expanduser()
+
+    @property
+    def shared_dirs(self) -> tuple[Path, ...]:
+        """The shared folders, each once, without the one that is written."""
+        folders = dict.fromkeys(folder.expanduser() for folder in self.shared)
+        return tuple(folder for folder in folders if folder != self.models_dir)
+
+
+def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with a search path taken apart into its first folder and the others."""
+    folders = values.get("models")
+    return {**values, "models": folders[0], "shared": folders[1:]} if isinstance(folders, tuple) else values
 
 
 def clean(text: str) -> str:

@@ -91,8 +91,13 @@ class ModelName:
         """Host, namespace, model, tag: the four folders and file names below `manifests/`."""
         return (self.host, self.namespace, self.model, self.tag)
 
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """The parts as names are compared: without regard to case."""
+        return tuple(part.lower() for part in self.parts)
+
     def same_as(self, other: ModelName) -> bool:
-        return [p.lower() for p in self.parts] == [p.lower() for p in other.parts]
+        return self.folded == other.folded
 
     def manifest_path(self, models: Path) -> Path:
         """Where this name's manifest lies below the models folder. Safe by the grammar: no part has `/` or is `..`."""

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from types import TracebackType
 
 from ollama_jupyter.config import Settings
-from ollama_jupyter.errors import BadRequest, ModelNotFound
+from ollama_jupyter.errors import BadRequest, Forbidden, ModelNotFound
 from ollama_jupyter.library.create import Ensure, Probe, create
 from ollama_jupyter.library.describe import describe
 from ollama_jupyter.library.embedded import DISTRIBUTION, NAME, EmbeddedModel
@@ -30,6 +30,7 @@ from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store.blobs import BlobWriter
 from ollama_jupyter.store.manifests import CorruptManifest, Manifest
 from ollama_jupyter.store.models import Model, Store
+from ollama_jupyter.store.recovery import recover
 
 log = logging.getLogger("ollama_jupyter.library")
 
@@ -48,15 +49,25 @@ class Library:
         self._probe = probe
         self._embedded = EmbeddedModel(store)
         self._listing = Listing(store)
+        self.recovery = threading.Thread(target=self._recover, name="ollama-recovery", daemon=True)
         self._remote = Remote(store, settings, self._embedded.ensure)
 
     @classmethod
     def open(cls, settings: Settings, probe: Probe | None = None) -> Library:
-        """The library of the models folder that the settings name, rid of what killed processes left half-written."""
-        store = Store(settings.models_dir)
-        if swept := store.blobs.sweep():
-            log.info("removed %d half-written files", swept)
-        return cls(store, settings, probe)
+        """The library of the folders that the settings name. A thread begins to tidy the store at once."""
+        library = cls(Store(settings.models_dir, settings.shared_dirs), settings, probe)
+        library.recovery.start()
+        return library
+
+    def _recover(self) -> None:
+        for number, folder in enumerate(self.store.shared, start=2):
+            if not (folder / "manifests").is_dir():
+                log.warning("folder %d of OLLAMA_MODELS is no model store, or cannot be read: left out", number)
+        try:
+            if done := str(recover(self.store, prune=not self._settings.noprune)):
+                log.info("tidied the model store: %s", done)
+        except OSError as error:
+            log.warning("cannot tidy the model store: %s", error.strerror)
 
     # ---- reading
 
@@ -195,6 +206,7 @@ class Library:
             BadRequest: without a name, or for the embedded default while it only stands in for an empty store.
             InvalidName: if it is no name.
             ModelNotFound: with the name as sent.
+            Forbidden: if the model lies in a shared folder.
         """
         if not name:
             raise BadRequest("model is required")
@@ -206,6 +218,8 @@ class Library:
             stored = self.store.manifests.canonical(name)
             if stored not in self.store.manifests.names():
                 raise self._undeletable(name) or ModelNotFound(text)
+            if not self.store.manifests.is_own(stored):
+                raise Forbidden(f"model '{stored}' is in a shared read-only store")
             manifest = self._manifest_or_none(stored)
             self.store.manifests.delete(stored)
             if manifest:
@@ -231,7 +245,11 @@ class Library:
             InvalidDigest: if the text is no digest.
         """
         parsed = Digest.parse(digest)
-        return await in_thread(lambda: self.store.blobs.has(parsed))
+        return await in_thread(lambda: self._has_blob(parsed))
+
+    def _has_blob(self, digest: Digest) -> bool:
+        self.store.blobs.keep(digest)  # whoever asks is about to name it
+        return self.store.blobs.has(digest)
 
     def blob_writer(self, digest: str) -> BlobUpload:
         """An upload of the blob of this digest: `async with`, `write` its pieces, `commit`.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -65,16 +66,44 @@ class BlobWriter:
 
 
 class Blobs:
-    """The folder `blobs/` below the models folder; it is made on the first write."""
+    """The folder `blobs/` below the models folder, made on the first write, and those of the shared folders.
 
-    def __init__(self, models: Path) -> None:
+    Reading looks in all of them, one's own first. Nothing is ever written to a shared one, or deleted from it.
+    """
+
+    def __init__(self, models: Path, shared: Sequence[Path] = ()) -> None:
         self._models = models
+        self._shared = tuple(shared)
 
     def path(self, digest: Digest) -> Path:
+        """Where the blob lies; where it would be written if it is nowhere."""
+        own = self.own_path(digest)
+        if not self._shared or is_file(own):
+            return own
+        others = (digest.blob_path(folder) for folder in self._shared)
+        return next((path for path in others if is_file(path)), own)
+
+    def own_path(self, digest: Digest) -> Path:
+        """Its place in the folder that is written."""
         return digest.blob_path(self._models)
 
+    def copies(self, digest: Digest) -> list[Path]:
+        """Every place where the blob lies, in the order in which they are looked at."""
+        places = (digest.blob_path(folder) for folder in (self._models, *self._shared))
+        return [path for path in places if is_file(path)]
+
     def has(self, digest: Digest) -> bool:
-        return self.path(digest).is_file()
+        return is_file(self.path(digest))
+
+    def keep(self, digest: Digest) -> None:
+        """Let a blob count as new: pruning leaves new ones for a while to whoever is about to name them.
+
+        What the file system tells of the file itself (content, times of reading and writing) stays as it was.
+        """
+        path = self.own_path(digest)
+        with contextlib.suppress(OSError):
+            times = path.stat()
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     def size(self, digest: Digest) -> int:
         return self.path(digest).stat().st_size
@@ -110,7 +139,7 @@ class Blobs:
         return digest
 
     def _link(self, source: Path, digest: Digest) -> bool:
-        target = self.path(digest)
+        target = self.own_path(digest)
         make_folder(target.parent)
         try:
             os.link(source, target)
@@ -131,15 +160,34 @@ class Blobs:
             writer.commit()
 
     def delete(self, digest: Digest) -> None:
-        self.path(digest).unlink(missing_ok=True)
+        """Remove one's own copy."""
+        self.own_path(digest).unlink(missing_ok=True)
 
     def list(self) -> list[Digest]:
-        """Every blob there is; strangers' files are left out."""
-        try:
-            found = [Digest.from_blob_path(path) for path in (self._models / "blobs").iterdir()]
-        except FileNotFoundError:
-            return []
-        return sorted((digest for digest in found if digest), key=str)
+        """Every blob there is, wherever it lies; strangers' files are left out."""
+        found = {digest for folder in self._shared for digest in digests_in(folder)}
+        return sorted(found.union(self.own()), key=str)
+
+    def own(self) -> list[Digest]:
+        """The blobs in the folder that is written."""
+        return sorted(digests_in(self._models), key=str)
+
+
+def digests_in(models: Path) -> set[Digest]:
+    """The blobs of one models folder; none if it is not there, or not ours to read."""
+    try:
+        found = [Digest.from_blob_path(path) for path in (models / "blobs").iterdir()]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return set()
+    return {digest for digest in found if digest}
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file. A folder that cannot be looked into holds none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def hash_file(path: Path, progress: Report | None = None) -> Digest:

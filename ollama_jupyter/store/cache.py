@@ -35,3 +35,7 @@ class Recent(Generic[K, V]):
     def drop(self, key: K) -> None:
         with self._lock:
             self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()

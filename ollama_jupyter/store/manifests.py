@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from ollama_jupyter.errors import InvalidDigest
 from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store import gojson
+from ollama_jupyter.store.blobs import digests_in
 from ollama_jupyter.store.files import write_atomically
 
 log = logging.getLogger("ollama_jupyter.store")
@@ -121,11 +122,14 @@ class Manifest:
 
 
 class Manifests:
-    """The folder `manifests/` below the models folder; it is made on the first write."""
+    """The folder `manifests/` below the models folder, made on the first write, and those of the shared folders.
 
-    def __init__(self, models: Path) -> None:
+    A name of one's own shadows the same name of a shared folder. Nothing is written to the shared ones.
+    """
+
+    def __init__(self, models: Path, shared: Sequence[Path] = ()) -> None:
         self._models = models
-        self._root = models / "manifests"
+        self._shared = tuple(shared)
 
     def get(self, name: ModelName) -> Manifest | None:
         """The manifest of exactly this spelling (see `canonical`), or None where there is none.
@@ -133,13 +137,26 @@ class Manifests:
         Raises:
             CorruptManifest: if the file is there and cannot be read.
         """
-        path = name.manifest_path(self._models)
+        own = self._load(name.manifest_path(self._models))
+        if own is not None:
+            return own
+        for folder in self._shared:
+            with contextlib.suppress(OSError):
+                if found := self._load(name.manifest_path(folder)):
+                    return found
+        return None
+
+    def is_own(self, name: ModelName) -> bool:
+        """Whether exactly this name has a manifest in the folder that is written."""
+        return name.manifest_path(self._models).is_file()
+
+    def _load(self, path: Path) -> Manifest | None:
         try:
-            return self._load(path)
+            return self._read(path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
-    def _load(self, path: Path) -> Manifest:
+    def _read(self, path: Path) -> Manifest:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
@@ -155,7 +172,7 @@ class Manifests:
             write_atomically(manifest.raw, path, folder=self._models / "partial")
 
     def delete(self, name: ModelName) -> None:
-        """Remove the manifest and the folders that it leaves empty."""
+        """Remove one's own manifest of this name, and the folders that it leaves empty."""
         path = name.manifest_path(self._models)
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the first folder that is not empty ends it
@@ -164,15 +181,26 @@ class Manifests:
 
     def names(self) -> list[ModelName]:
         """Every name that has a manifest file, corrupt or not; strangers' files are left out."""
-        found = (ModelName.from_manifest_path(self._models, path) for path in self._files())
-        return sorted((name for name in found if name), key=lambda name: name.parts)
+        found = self.names_in(self._models)
+        for folder in self._shared:
+            taken = {name.folded for name in found}
+            found += [name for name in self.names_in(folder) if name.folded not in taken]
+        return sorted(found, key=lambda name: name.parts)
 
-    def _files(self) -> list[Path]:
-        """The files four levels down. Folders may vanish meanwhile; one that may not be read is an error, because what
-        it names would seem to be named by nobody."""
+    def names_in(self, folder: Path) -> list[ModelName]:
+        """The names of one of the models folders."""
+        found = (ModelName.from_manifest_path(folder, path) for path in self._files(folder))
+        return [name for name in found if name]
+
+    def _files(self, models: Path) -> list[Path]:
+        """The files four levels down. Folders may vanish meanwhile; one of our own that may not be read is an error,
+        because what it names would seem to be named by nobody."""
         found = []
-        for folder, folders, names in os.walk(self._root, onerror=_unless_gone, followlinks=True):
-            if len(Path(folder).relative_to(self._root).parts) == 3:
+        root = models / "manifests"
+        for folder, folders, names in os.walk(
+            root, onerror=_unless_gone if models == self._models else None, followlinks=True
+        ):
+            if len(Path(folder).relative_to(root).parts) == 3:
                 folders.clear()
                 found += [Path(folder, name) for name in names]
         return found
@@ -206,9 +234,17 @@ class Manifests:
         return ModelName(*parts)
 
     def referenced(self) -> set[Digest]:
-        """Every digest that some manifest names. Of a manifest that cannot be read, every digest in its text counts."""
+        """Every digest that some manifest names. Of a manifest that cannot be read, every digest in its text counts.
+
+        Of what the shared manifests name, only what their own folders lack: the rest is not needed from here.
+        """
+        present = {digest for folder in self._shared for digest in digests_in(folder)}
+        shared = {digest for folder in self._shared for digest in self._named_in(folder)}
+        return self._named_in(self._models) | (shared - present)
+
+    def _named_in(self, models: Path) -> set[Digest]:
         digests: set[Digest] = set()
-        for path in self._files():
+        for path in self._files(models):
             with contextlib.suppress(OSError):
                 digests.update(Digest(match.decode()) for match in _DIGESTS.findall(path.read_bytes()))
         return digests

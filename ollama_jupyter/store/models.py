@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ollama_jupyter.errors import BadRequest, ModelLoadError, ModelNotFound
-from ollama_jupyter.gguf import GGUFHeader, read_header
+from ollama_jupyter.gguf import GGUFHeader, join, order, read_header
 from ollama_jupyter.messages import Details, Message
 from ollama_jupyter.names import Digest, ModelName
-from ollama_jupyter.store.blobs import Blobs
+from ollama_jupyter.store.blobs import Blobs, is_file
 from ollama_jupyter.store.cache import Recent
 from ollama_jupyter.store.lock import StoreLock
 from ollama_jupyter.store.manifests import CorruptManifest, Layer, Manifest, Manifests
@@ -44,6 +44,8 @@ class Model:
     licenses: tuple[str, ...] = ()
     adapters: tuple[Path, ...] = ()
     projectors: tuple[Path, ...] = ()
+    drafts: tuple[Path, ...] = ()
+    shards: tuple[Path, ...] = ()  # all files of the weights in order, where they are more than one
     parent: str = ""
     modified_at: float = 0.0
     size: int = 0
@@ -121,12 +123,14 @@ def _number(config: Mapping[str, Any], key: str) -> int:
 
 
 class Store:
-    """The models folder. Every method does file work: call it from a thread, not from the event loop."""
+    """The models folder, and shared folders that are only read. Every method does file work: call it from a thread, not
+    from the event loop."""
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, shared: Sequence[Path] = ()) -> None:
         self.models = models
-        self.blobs = Blobs(models)
-        self.manifests = Manifests(models)
+        self.shared = tuple(shared)
+        self.blobs = Blobs(models, self.shared)
+        self.manifests = Manifests(models, self.shared)
         self.lock = StoreLock(models)
         self._headers: Recent[Digest, GGUFHeader] = Recent(CACHED)
         self._models: Recent[str, Model] = Recent(CACHED)
@@ -159,43 +163,63 @@ class Store:
             raise ModelNotFound(str(name))
         stored, manifest = found
         model = self._models.get(manifest.digest)
-        if model is None or not model.weights.is_file():
+        if model is None or not is_file(model.weights):
             model = self._load(stored, manifest)
             self._models.put(manifest.digest, model)
         return replace(model, name=stored, modified_at=manifest.modified_at)
 
     def _load(self, name: ModelName, manifest: Manifest) -> Model:
         config = self.config(manifest)
-        weights = manifest.by_role("model")
-        if not weights:
+        if not manifest.by_role("model"):
             raise BadRequest(f"model '{name}' has no GGUF weights; other formats are not supported yet")
         try:
-            return self._assemble(name, manifest, config, weights[-1])
+            return self._assemble(name, manifest, config)
         except FileNotFoundError:
             raise ModelLoadError(f"model '{name}' is incomplete, a blob is missing: create or pull it again") from None
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ModelLoadError(f"a layer of model '{name}' cannot be read: {type(error).__name__}") from None
 
-    def _assemble(self, name: ModelName, manifest: Manifest, config: Mapping[str, Any], weights: Layer) -> Model:
+    def _assemble(self, name: ModelName, manifest: Manifest, config: Mapping[str, Any]) -> Model:
         template = self._texts(manifest, "template", "prompt")
+        layers, header = self.weights(manifest)
         return Model(
             name=name,
             digest=manifest.digest,
-            weights=self.blobs.path(weights.digest),
-            weights_digest=weights.digest,
-            gguf=self.header(weights.digest),
+            weights=self.blobs.path(layers[0].digest),
+            weights_digest=layers[0].digest,
+            gguf=header,
             config=config,
             template=template[-1] if template else None,
             system="".join(self._texts(manifest, "system")[-1:]),
             params=self.params(manifest.layers),
             messages=self._messages(manifest),
             licenses=tuple(self._texts(manifest, "license")),
-            adapters=tuple(self.blobs.path(layer.digest) for layer in manifest.by_role("adapter")),
-            projectors=tuple(self.blobs.path(layer.digest) for layer in manifest.by_role("projector")),
-            parent=weights.from_,
+            adapters=self._paths(manifest.by_role("adapter")),
+            projectors=self._paths(manifest.by_role("projector")),
+            drafts=self._paths(manifest.by_role("draft")),
+            shards=self._paths(layers) if len(layers) > 1 else (),
+            parent=layers[0].from_,
             modified_at=manifest.modified_at,
             size=manifest.size,
         )
+
+    def _paths(self, layers: Iterable[Layer]) -> tuple[Path, ...]:
+        return tuple(self.blobs.path(layer.digest) for layer in layers)
+
+    def weights(self, manifest: Manifest) -> tuple[list[Layer], GGUFHeader]:
+        """The layer of a model's weights, the shards in order if they are split; and the header of the whole.
+
+        Raises:
+            FileNotFoundError: if a blob is missing.
+            InvalidGGUF: if a header is refused, or shards do not make a whole.
+        """
+        layers = manifest.by_role("model")
+        header = self.header(layers[-1].digest)
+        if header.split_count <= 1:
+            return layers[-1:], header
+        headers = [self.header(layer.digest) for layer in layers]
+        places = order(headers)
+        return [layers[i] for i in places], join([headers[i] for i in places])
 
     def header(self, digest: Digest) -> GGUFHeader:
         """The header of a GGUF blob, checked, read once.
@@ -260,7 +284,12 @@ class Store:
         """Delete those of `digests` that no manifest names any more. The caller holds the lock."""
         for digest in digests - self.manifests.referenced():
             self.blobs.delete(digest)
-            self._headers.drop(digest)
+            self.forget(digest)
+
+    def forget(self, digest: Digest) -> None:
+        """Know nothing of a blob any more: its file is another one, or gone."""
+        self._headers.drop(digest)
+        self._models.clear()
 
     def discard_unnamed(self, digest: Digest) -> None:
         """Remove a blob that was refused, unless a manifest names it."""

@@ -104,8 +104,12 @@ class Lease:
 Key = tuple[str, tuple[str, ...]]
 
 
+def _texts(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    return tuple(map(str, paths))
+
+
 def _key(model: Model) -> Key:
-    return str(model.weights_digest), tuple(str(path) for path in model.adapters)
+    return str(model.weights_digest), _texts((*model.shards, *model.adapters))
 
 
 class Manager:
@@ -174,14 +178,16 @@ class Manager:
             for loaded in rows
         ]
 
-    def try_file(self, path: Path) -> None:
+    def try_file(self, path: Path, shards: tuple[Path, ...] = (), adapters: tuple[Path, ...] = ()) -> None:
         """Load a stored blob in a child process, to see whether it can be. For other threads than the loop's.
+
+        Of a split model, `path` is the first of the `shards`.
 
         Raises:
             ModelLoadError: it cannot, with the reason.
         """
         assert self._loop is not None, "start was not called"
-        check = self._prober.check(path.name.removeprefix("sha256-"), path)
+        check = self._prober.check(path.name.removeprefix("sha256-"), path, _texts(adapters), _texts(shards))
         trial = asyncio.run_coroutine_threadsafe(check, self._loop)
         self._trials.add(trial)
         trial.add_done_callback(self._trials.discard)
@@ -303,7 +309,8 @@ class Manager:
             threads=min(options.num_thread, available_cores()),
             flash_attention=settings.flash_attention,
             kv_cache_type=settings.kv_cache_type,
-            adapters=tuple(str(path) for path in model.adapters),
+            adapters=_texts(model.adapters),
+            shards=_texts(model.shards),
         )
 
     async def _load(self, model: Model, params: EngineParams) -> Loaded:
@@ -314,7 +321,7 @@ class Manager:
         while len(self._loaded) >= (self._settings.max_loaded_models or AUTO_LOADED_MODELS):
             await self._retire(self._victim(), "the number of loaded models is at its limit")
         params = await self._fit_memory(model, params)
-        await self._prober.check(model.weights_digest.hex, model.weights, params.adapters)
+        await self._prober.check(model.weights_digest.hex, model.weights, params.adapters, params.shards)
         started = time.perf_counter()
         handle = await EngineHandle.load(params, self._settings.load_timeout)
         log.info("loaded %s in %.1f s", model.name.display, time.perf_counter() - started)

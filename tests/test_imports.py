@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ollama_jupyter"
-VALUES = {"errors", "names", "durations", "config", "messages"}
+VALUES = {"errors", "names", "durations", "config", "messages", "processes"}
 
 # room -> the rooms (or modules of rooms) that it may import. The values may be imported by all.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # outside package -> the only rooms that may import it
 ONLY_IN: dict[str, set[str]] = {
-    "llama_cpp": {"engine.llama", "engine.vocab"},
+    "llama_cpp": {"engine.llama", "engine.vocab", "engine.quantize"},
     "tornado": {"server"},
     "jupyter_server": {"server"},
     "IPython": {"", "notebook", "widgets"},

@@ -51,7 +51,9 @@ class FakeHandle:
 
 
 class NoProbe:
-    async def check(self, digest: str, path: Path, adapters: tuple[str, ...] = ()) -> None:
+    async def check(
+        self, digest: str, path: Path, adapters: tuple[str, ...] = (), shards: tuple[str, ...] = ()
+    ) -> None:
         FakeHandle.log.append(f"probe {path.name}")
 
 
@@ -413,7 +415,7 @@ async def test_a_request_cannot_ask_for_more_threads_than_cores_or_too_small_a_b
 
 async def test_a_trial_load_under_way_does_not_outlive_the_server(model: Any, tmp_path: Path) -> None:
     class Endless(NoProbe):
-        async def check(self, digest: str, path: Path, adapters: tuple[str, ...] = ()) -> None:
+        async def check(self, digest: str, path: Path, *others: tuple[str, ...]) -> None:
             await asyncio.Event().wait()
 
     manager = Manager(Settings(), Endless())  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ class EngineParams:
     flash_attention: bool | None = None
     kv_cache_type: str = ""
     adapters: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()  # all files in order, where `path` is the first of several
 
 
 @dataclass(frozen=True, slots=True)

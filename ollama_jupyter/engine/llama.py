@@ -137,7 +137,7 @@ class LlamaBackend:
             # Kept on the instance: ctypes callbacks must outlive their use.
             self._progress = C.llama_progress_callback(lambda fraction, _: progress(fraction))
             model_params.progress_callback = self._progress
-        self._model = C.llama_model_load_from_file(os.fsencode(params.path), model_params)
+        self._model = _load_model(params, model_params)
         if not self._model:
             raise ModelLoadError("llama.cpp cannot load this model: its file is damaged or of an unknown kind")
         self._context = C.llama_init_from_model(self._model, self._context_params(params))
@@ -265,6 +265,13 @@ class LlamaBackend:
             C.llama_model_free(self._model)  # adapters go with their model
             self._model = None
             self._adapters = []
+
+
+def _load_model(params: EngineParams, model_params: Any) -> Any:
+    if not params.shards:
+        return C.llama_model_load_from_file(os.fsencode(params.path), model_params)
+    paths = (ctypes.c_char_p * len(params.shards))(*map(os.fsencode, params.shards))
+    return C.llama_model_load_from_splits(paths, len(params.shards), model_params)
 
 
 class _BatchArrays:

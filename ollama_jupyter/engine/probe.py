@@ -17,12 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from ollama_jupyter import processes
 from ollama_jupyter.errors import EngineError, InsufficientMemory, ModelLoadError, NotFound
 
 T = TypeVar("T")
-
-_KEPT_ENV = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "TMPDIR", "PYTHONPATH", "LANG")
-_DEVICE_ENV = ("CUDA_", "HIP_", "ROCR_", "GGML_", "GPU_", "HSA_")
 
 
 class Prober:
@@ -37,23 +35,25 @@ class Prober:
         self._verdicts: dict[str, str] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ollama-probe")
 
-    async def check(self, digest: str, path: Path, adapters: tuple[str, ...] = ()) -> None:
-        """Return if the model loads.
+    async def check(
+        self, digest: str, path: Path, adapters: tuple[str, ...] = (), shards: tuple[str, ...] = ()
+    ) -> None:
+        """Return if the model loads. Of several `shards`, `path` and `digest` are those of the first.
 
         Raises:
             ModelLoadError: it does not, with the reason; the reason is remembered.
             NotFound: the file is gone.
             EngineError: the child gave no verdict on the file: it ran out of time or memory, or was ended.
         """
-        key = await self._in_thread(_key, digest, adapters)
+        key = await self._in_thread(_key, digest, adapters, shards)
         verdict = self._verdicts.get(key)
         if verdict is None:
             verdict = await self._in_thread(self._read, key)
         if verdict is None:
-            verdict = await self._run(path, adapters)
+            verdict = await self._run(path, adapters, shards)
             if verdict and not await self._in_thread(path.is_file):
                 raise NotFound("the model was deleted while it was being loaded")
-            await self._in_thread(self._write, key, verdict)
+            await self._in_thread(self._write, key, digest, verdict)
         self._verdicts[key] = verdict
         if verdict:
             raise ModelLoadError(verdict)
@@ -67,27 +67,27 @@ class Prober:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _write(self, key: str, verdict: str) -> None:
-        """Keep a verdict on disk; a read-only store only loses the memory of it."""
+    def _write(self, key: str, digest: str, verdict: str) -> None:
+        """Keep a verdict on disk, with the blob that it is on; a read-only store only loses the memory of it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             partial = self._folder / f"{key}.{os.getpid()}.tmp"
-            partial.write_text(json.dumps({"reason": verdict}))
+            partial.write_text(json.dumps({"reason": verdict, "digest": digest}))
             partial.replace(self._folder / f"{key}.json")
         except OSError:
             return
 
-    async def _run(self, path: Path, adapters: tuple[str, ...]) -> str:
+    async def _run(self, path: Path, adapters: tuple[str, ...], shards: tuple[str, ...]) -> str:
         """The child's verdict; "" is good."""
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _BOOTSTRAP),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env=_child_env(),
+            env=processes.environment(),
             start_new_session=True,  # Ctrl-C in the server's terminal is not a verdict
         )
-        question = json.dumps({"path": str(path), "adapters": adapters}).encode()
+        question = json.dumps({"path": str(path), "adapters": adapters, "shards": shards}).encode()
         try:
             out, _ = await asyncio.wait_for(child.communicate(question), self._timeout)
         except asyncio.TimeoutError:
@@ -99,16 +99,15 @@ class Prober:
         return _verdict(child.returncode or 0, out)
 
 
-# Without the empty entry, which stands for whatever folder the server was started in and the modules lying there.
-_BOOTSTRAP = "import sys; sys.path = [p for p in sys.path if p]; from ollama_jupyter.engine.probe import main; main()"
+_BOOTSTRAP = f"{processes.CLEAN_PATH}from ollama_jupyter.engine.probe import main; main()"
 _FATAL = {"SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGPROF"}  # the file's doing, and so for good
 
 
-def _key(digest: str, adapters: tuple[str, ...]) -> str:
+def _key(digest: str, adapters: tuple[str, ...], shards: tuple[str, ...]) -> str:
     from ollama_jupyter.engine.llama import init_library, library_version
 
     init_library()
-    text = "\n".join([digest, library_version(), *adapters])
+    text = "\n".join([digest, library_version(), *adapters, *shards])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -125,25 +124,7 @@ def _verdict(code: int, out: bytes) -> str:
     return f"the model is unusable: loading it ended llama.cpp ({name})"
 
 
-def _child_env() -> dict[str, str]:
-    """No secrets of the server's: only what finding the libraries and the devices needs."""
-    env = {k: v for k, v in os.environ.items() if k in _KEPT_ENV or k.startswith(_DEVICE_ENV)}
-    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return env | {"GGML_NO_BACKTRACE": "1", "PYTHONPATH": os.pathsep.join(paths)}
-
-
 # ---- the child --------------------------------------------------------------------------------------------------
-
-
-def _sacrifice_first() -> None:
-    """When memory runs out, let the kernel end this process and not the server; leave no core dump."""
-    try:
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    except OSError:  # not Linux
-        return
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _limit_cpu(seconds: float) -> None:
@@ -156,14 +137,15 @@ SAMPLE_TEXT = "Hello" + "".join(map(chr, range(1, 0x250))) + "<|im_start|>日本
 TOKENIZE_SECONDS = 5
 
 
-def _try(path: str, adapters: list[str]) -> str:
+def _try(path: str, adapters: list[str], shards: list[str]) -> str:
     from ollama_jupyter.engine.backend import Outcome, Span
     from ollama_jupyter.engine.events import EngineParams
     from ollama_jupyter.engine.llama import LlamaBackend
     from ollama_jupyter.engine.sampling import sampler_steps
     from ollama_jupyter.messages import Options
 
-    params = EngineParams(path, num_ctx=64, num_parallel=1, num_batch=32, adapters=tuple(adapters))
+    small = {"num_ctx": 64, "num_parallel": 1, "num_batch": 32}
+    params = EngineParams(path, **small, adapters=tuple(adapters), shards=tuple(shards))
     try:
         backend = LlamaBackend(params)
         _limit_cpu(TOKENIZE_SECONDS)  # some broken vocabularies never come to an end
@@ -179,8 +161,8 @@ def _try(path: str, adapters: list[str]) -> str:
 
 
 def main() -> None:
-    _sacrifice_first()
+    processes.sacrifice_first()
     question = json.loads(sys.stdin.read())
-    reason = _try(question["path"], question["adapters"])
+    reason = _try(question["path"], question["adapters"], question["shards"])
     print(json.dumps({"reason": reason}), flush=True)
     os._exit(0)  # nothing to tidy, and a destructor's crash must not spoil the verdict

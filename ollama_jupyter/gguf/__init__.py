@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ollama_jupyter.gguf.header import GGUFHeader, Tensor
 from ollama_jupyter.gguf.reader import read_header
+from ollama_jupyter.gguf.shards import join, order
 from ollama_jupyter.gguf.values import Array, Value
 
-__all__ = ["Array", "GGUFHeader", "Tensor", "Value", "read_header"]
+__all__ = ["Array", "GGUFHeader", "Tensor", "Value", "join", "order", "read_header"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ollama_jupyter.gguf.cursor import bad
 from ollama_jupyter.gguf.header import GGUFHeader
+from ollama_jupyter.gguf.shards import check_shard
 from ollama_jupyter.gguf.tables import FLOAT32, INT32, STRING, TYPE_NAMES, UINT32
 from ollama_jupyter.gguf.values import Array
 
@@ -38,14 +39,18 @@ def check_header(header: GGUFHeader, path: Path) -> GGUFHeader:
     Raises:
         InvalidGGUF: naming the key and what was expected.
     """
+    if header.split_count > 1:
+        check_shard(header)
+        if header.split_number:
+            return header  # the first shard alone says what the model is
     if header.kinds.get("general.architecture") != STRING or not _ARCHITECTURE.match(header.architecture):
         raise bad("general.architecture must be a string that names the architecture")
     for key in ("general.type", "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.chat_template"):
         if header.kinds.get(key, STRING) != STRING:
             raise bad(f"{key} must be a string")
-    if not header.tensors:
+    if not header.tensors and header.split_count <= 1:
         raise bad("it holds no tensors")
-    if header.kind == "adapter" or header.split_count > 1:
+    if header.kind == "adapter":
         return header
     if header.kind == "projector":
         _check_projector(header)

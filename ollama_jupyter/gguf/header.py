@@ -84,7 +84,13 @@ class GGUFHeader:
 
     @property
     def split_count(self) -> int:
+        """How many files the model is split into; 0 where it is not."""
         return self.integer("split.count")
+
+    @property
+    def split_number(self) -> int:
+        """Which of them this is, from 0."""
+        return self.integer("split.no")
 
     @property
     def block_count(self) -> int:

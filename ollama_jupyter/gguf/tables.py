@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 BOOL, STRING, ARRAY = 7, 8, 9
-INT32, UINT32, FLOAT32 = 5, 4, 6
+UINT16, INT32, UINT32, FLOAT32 = 2, 5, 4, 6
 
 # Value type -> struct code of one item. BOOL is a byte; STRING and ARRAY have no fixed size.
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", BOOL: "B", 10: "Q", 11: "q", 12: "d"}

@@ -99,8 +99,9 @@ def _go_syntax(value: object) -> str:
 
 def modelfile_text(model: Model, system: str, params: Mapping[str, Any]) -> str:
     """The Modelfile that makes this model again, with the blob paths of this machine as its sources."""
-    commands = [Command("model", str(model.weights))]
+    commands = [Command("model", str(path)) for path in model.shards or (model.weights,)]
     commands += [Command("adapter", str(path)) for path in model.adapters]
+    commands += [Command("draft", str(path)) for path in model.drafts]
     commands += [Command("model", str(path)) for path in model.projectors]
     commands.append(Command("template", DEFAULT_TEMPLATE if model.template is None else model.template))
     for name, text in (("system", system), ("renderer", model.renderer), ("parser", model.parser)):

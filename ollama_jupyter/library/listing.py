@@ -67,9 +67,10 @@ class Listing:
         )
 
     def _header(self, manifest: Manifest) -> GGUFHeader | None:
-        weights = manifest.by_role("model")
+        if not manifest.by_role("model"):
+            return None
         try:
-            return self._store.header(weights[-1].digest) if weights else None
+            return self._store.weights(manifest)[1]
         except (OSError, OllamaJupyterError) as error:
             log.warning("cannot read the weights of a listed model: %s", type(error).__name__)
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -28,29 +29,35 @@ def open_temporary(folder: Path) -> tuple[BinaryIO, Path]:
     """A new file of a unique name in `folder`, open for writing."""
     make_folder(folder)
     number, name = tempfile.mkstemp(prefix="tmp-", dir=folder)
-    _claim(number)
+    claim(number)
     return os.fdopen(number, "wb"), Path(name)
 
 
 def sweep(folder: Path) -> int:
-    """Delete the temporary files that a killed process left in `folder`; how many there were."""
+    """Delete the temporary files and folders that a killed process left in `folder`; how many there were."""
     left = [path for path in folder.glob("tmp-*") if _is_left_over(path)]
     for path in left:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(left)
 
 
 def _is_left_over(path: Path) -> bool:
-    """Whether nobody writes the file any more: its lock is free, and it is not just being made."""
+    """Whether nobody works on it any more: its lock is free, and it is not just being made."""
     try:
-        with path.open("rb") as file:
-            return time.time() - os.fstat(file.fileno()).st_mtime > FRESH_SECONDS and _claim(file.fileno())
+        number = os.open(path, os.O_RDONLY)
     except OSError:  # gone, or not ours to read
         return False
+    try:
+        return time.time() - os.fstat(number).st_mtime > FRESH_SECONDS and claim(number)
+    finally:
+        os.close(number)
 
 
-def _claim(number: int) -> bool:
-    """Lock an open file for this process until it is closed. False if another has it."""
+def claim(number: int) -> bool:
+    """Lock an open file or folder for this process until it is closed. False if another has it."""
     if fcntl is None:
         return False
     try:

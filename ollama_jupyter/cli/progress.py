@@ -75,9 +75,14 @@ class Bars:
         self._status = Status(text)
         self._display.add(self._status)
 
-    def restate(self, text: str) -> None:
-        """Change the text of the step that is now worked on, on its own line."""
-        if self._status is None or not isinstance(self._display, _Drawn):
+    def restate(self, begins: str, text: str) -> None:
+        """A step that tells its progress in its text: the same line as before if that one `begins` so too.
+
+        In a log it is told once, when it began.
+        """
+        if isinstance(self._display, _Plain):
+            self.status(begins)
+        elif self._status is None or not self._status.text.startswith(begins):
             self.status(text)
         else:
             self._status.text = text

@@ -1,0 +1,75 @@
+"""One exchange with the server: a stream, shown while it comes, and what it came to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ollama_jupyter.cli.repl.timings import timings
+from ollama_jupyter.cli.repl.view import View
+from ollama_jupyter.cli.repl.waiting import Waiting
+from ollama_jupyter.client.connect import Server
+from ollama_jupyter.client.errors import OllamaError
+
+if TYPE_CHECKING:
+    import ollama
+
+
+@dataclass
+class Answer:
+    """What has come so far. `final` is the last line of the stream, None where Ctrl-C came before it."""
+
+    text: str = ""
+    thinking: str = ""
+    final: Any = None
+
+    def print_timings(self) -> None:
+        if self.final is not None:
+            for line in timings(self.final):
+                print(line, file=sys.stderr)
+
+
+def ask(server: Server, start: Callable[[ollama.Client], Iterator[Any]], *, wrap: bool, hide_thinking: bool) -> Answer:
+    """Ask by `start`, a streaming call of the client, and show the answer. Ctrl-C ends it, here and on the server.
+
+    Raises:
+        OllamaError: for everything that the server or the way to it has to complain about.
+    """
+    answer = Answer()
+    with Waiting() as waiting:
+        view = View(waiting, wrap=wrap, hide_thinking=hide_thinking)
+        try:
+            # Closing the stream closes the connection, which is how the server learns that nobody listens any more.
+            with server.answering(), server.client() as client, closing(start(client)) as chunks:
+                _read(chunks, answer, view)
+        except KeyboardInterrupt:
+            pass
+        except OllamaError:
+            print("\n" if view.shown else "", end="")  # the message gets a line of its own
+            raise
+        finally:
+            view.finish()
+    return answer
+
+
+def _read(chunks: Iterator[Any], answer: Answer, view: View) -> None:
+    for chunk in chunks:
+        thinking, text, calls = _said(chunk)
+        answer.thinking += thinking
+        answer.text += text
+        view.thinking(thinking)
+        view.content(text)
+        view.tool_calls(calls)
+        if chunk.done:
+            answer.final = chunk
+
+
+def _said(chunk: Any) -> tuple[str, str, Sequence[Any]]:
+    """Thinking, text and tool calls of a chunk of /api/chat or /api/generate."""
+    message = getattr(chunk, "message", None)
+    if message is None:
+        return chunk.thinking or "", chunk.response or "", ()
+    return message.thinking or "", message.content or "", message.tool_calls or ()

@@ -190,7 +190,7 @@ class Settings:
     editor: str = ""
     sched_spread: bool = False
     llm_library: str = ""
-    transfer_streams: int = 8
+    transfer_streams: int = 4
     registries: tuple[str, ...] = ()
     shared: tuple[Path, ...] = ()
 

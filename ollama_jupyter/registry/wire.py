@@ -207,7 +207,12 @@ class Connection:
         if self._proxy is not None and url.origin.scheme == "http":
             target = str(url)
             headers |= self._proxy.headers
-        self._http.request(method, target, body=body, headers=headers)
+        try:
+            self._http.request(method, target, body=body, headers=headers)
+        except (BrokenPipeError, ConnectionResetError):
+            if body is None:
+                raise
+            # It did not want the whole body: it may have said why before it closed.
         return self._http.getresponse()
 
     def shut(self) -> None:

@@ -94,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_DELETE = do_POST
 
     def do_HEAD(self) -> None:
-        self._json(None, 404)
+        """There is a server, and it has no blob yet."""
+        self._json(None, 200 if self.path.strip("/") == f"k/{KEY}" else 404)
 
     def _answer(self, body: Any) -> None:
         fake, path = self.server.fake, self.path.removeprefix(f"/k/{KEY}")

@@ -305,7 +305,10 @@ class ModelDescription:
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """`/api/create`. `files` and `adapters` map a relative file name to a digest text, still unchecked."""
+    """`/api/create`. `files`, `adapters` and `draft_files` map a relative file name to a digest text, still unchecked.
+
+    `info` overrides what the config says about the weights.
+    """
 
     model: str
     from_: str = ""
@@ -319,6 +322,11 @@ class CreateRequest:
     renderer: str = ""
     parser: str = ""
     requires: str = ""
+    quantize: str = ""
+    draft_files: Mapping[str, str] | None = None
+    draft_quantize: str = ""
+    remote_host: str = ""
+    info: Mapping[str, object] = field(default_factory=dict)
     stream: bool = True
 
 

@@ -102,8 +102,6 @@ def test_what_comes_later_is_refused_by_name(parse: Callable[[Any], Any], field:
         (ollama.generate_request, {"images": ["aGk="]}, "images"),
         (ollama.chat_request, {"tools": [{"type": "function"}]}, "tools"),
         (ollama.chat_request, {"messages": [{"role": "user", "images": ["aGk="]}]}, "messages[0].images"),
-        (ollama.create_request, {"quantize": "q4_0"}, "quantize"),
-        (ollama.create_request, {"remote_host": "x"}, "remote_host"),
     ],
 )
 def test_what_comes_later_in_one_request(parse: Callable[[Any], Any], body: Any, field: str) -> None:
@@ -201,6 +199,24 @@ def test_create_fields() -> None:
     assert ollama.create_request({"model": "n", "files": {}}).files == {}
 
 
+def test_create_fields_of_the_weights() -> None:
+    request = ollama.create_request(
+        {
+            "model": "n",
+            "adapters": {"a": "x"},
+            "draft_files": {"d": "y"},
+            "quantize": "q4_K_M",
+            "draft_quantize": "q8_0",
+            "remote_host": "h",
+            "info": {"context_length": 5, "other": [1]},
+        }
+    )
+    assert (request.adapters, request.draft_files) == ({"a": "x"}, {"d": "y"})
+    assert (request.quantize, request.draft_quantize, request.remote_host) == ("q4_K_M", "q8_0", "h")
+    assert request.info == {"context_length": 5, "other": [1]}
+    assert ollama.create_request({"quantization": "F16"}).quantize == "F16"
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -208,6 +224,11 @@ def test_create_fields() -> None:
         ({"license": 1}, "license"),
         ({"license": [1]}, "license"),
         ({"from": 1}, "from"),
+        ({"adapters": ["a"]}, "adapters"),
+        ({"draft_files": {"a": None}}, "draft_files.a"),
+        ({"quantize": 4}, "quantize"),
+        ({"quantization": 4}, "quantization"),
+        ({"info": "x"}, "info"),
     ],
 )
 def test_wrong_values_of_create(body: Any, field: str) -> None:

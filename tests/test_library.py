@@ -28,7 +28,6 @@ from ollama_jupyter.errors import (
     InvalidOption,
     ModelLoadError,
     ModelNotFound,
-    NotSupportedYet,
     OllamaJupyterError,
     TemplateError,
 )
@@ -250,8 +249,7 @@ D = "sha256:" + "0" * 64
         ({"files": {"x.gguf": "sha256:../../etc/passwd"}}, InvalidDigest, "invalid digest format"),
         ({"files": {"x.gguf": D}}, BadRequest, f'blob "{D}" not found: upload it first'),
         ({"files": {"/dev/random": D}}, BadRequest, "file path must be relative"),
-        ({"files": {"model.safetensors": D}}, NotSupportedYet, '"files (safetensors)" is not supported yet'),
-        ({"from_": "x", "adapters": {"a.gguf": D}}, NotSupportedYet, '"adapters" is not supported yet'),
+        ({"files": {"model.safetensors": D}}, BadRequest, f'blob "{D}" not found: upload it first'),
         ({"from_": "a/b/c/d"}, InvalidName, "invalid model name"),
         ({"from_": "/etc/passwd"}, InvalidName, "invalid model name"),
         ({"from_": "m", "template": "{{ .Prompt"}, TemplateError, "template error: "),
@@ -293,8 +291,8 @@ async def test_from_answers_alike_for_paths_that_exist_and_not(library: Library)
             InvalidGGUF,
             "invalid GGUF: llama.block",
         ),
-        ("x.gguf", minimal_gguf(general__type=gguf_value("string", "adapter")), NotSupportedYet, '"adapters"'),
-        ("x.gguf", minimal_gguf(split__count=gguf_value("uint16", 3)), NotSupportedYet, '"files (split GGUF)"'),
+        ("x.gguf", minimal_gguf(general__type=gguf_value("string", "adapter")), BadRequest, "x.gguf is a GGUF adapter"),
+        ("x.gguf", minimal_gguf(split__count=gguf_value("uint16", 3)), InvalidGGUF, "invalid GGUF: split.no must"),
     ],
 )
 async def test_a_refused_upload_is_removed(
@@ -337,7 +335,7 @@ async def test_a_thousand_mutated_files(library: Library, models: Path, tiny: by
 async def test_the_probe_has_the_last_word(models: Path, tiny: bytes) -> None:
     seen: list[Path] = []
 
-    def probe(path: Path) -> None:
+    def probe(path: Path, shards: tuple[Path, ...] = (), adapters: tuple[Path, ...] = ()) -> None:
         seen.append(path)
         raise ModelLoadError("it died")
 
@@ -383,7 +381,7 @@ async def test_creates_that_wait_for_their_probe_hold_nobody_else(models: Path, 
     """A probe may itself need the loop's own threads, of which there are few."""
     begun, go_on = threading.Semaphore(0), threading.Event()
 
-    def probe(path: Path) -> None:
+    def probe(path: Path, shards: tuple[Path, ...] = (), adapters: tuple[Path, ...] = ()) -> None:
         begun.release()
         assert go_on.wait(30)
 

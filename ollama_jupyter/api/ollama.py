@@ -170,7 +170,6 @@ def show_arguments(body: dict[str, Any]) -> dict[str, Any]:
 def create_request(body: dict[str, Any]) -> CreateRequest:
     """The body of `/api/create`. `parameters` are not checked here: that is the library's part."""
     fields = Fields(body)
-    refuse_later(fields, "quantize", "quantization", "draft_files", "draft_quantize", "remote_host", "info")
     return CreateRequest(
         model=_model(fields),
         from_=fields.text("from"),
@@ -184,6 +183,11 @@ def create_request(body: dict[str, Any]) -> CreateRequest:
         renderer=fields.text("renderer"),
         parser=fields.text("parser"),
         requires=fields.text("requires"),
+        quantize=fields.text("quantize") or fields.text("quantization"),
+        draft_files=fields.text_mapping("draft_files"),
+        draft_quantize=fields.text("draft_quantize"),
+        remote_host=fields.text("remote_host"),
+        info=fields.mapping("info"),
         stream=fields.flag("stream", True),
     )
 

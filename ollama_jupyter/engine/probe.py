@@ -144,8 +144,7 @@ def _try(path: str, adapters: list[str], shards: list[str]) -> str:
     from ollama_jupyter.engine.sampling import sampler_steps
     from ollama_jupyter.messages import Options
 
-    small = {"num_ctx": 64, "num_parallel": 1, "num_batch": 32}
-    params = EngineParams(path, **small, adapters=tuple(adapters), shards=tuple(shards))
+    params = EngineParams(path, 64, 1, num_batch=32, adapters=tuple(adapters), shards=tuple(shards))
     try:
         backend = LlamaBackend(params)
         _limit_cpu(TOKENIZE_SECONDS)  # some broken vocabularies never come to an end

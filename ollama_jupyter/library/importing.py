@@ -1,0 +1,89 @@
+"""Safetensors folders: laid out again from their blobs, checked, and converted to GGUF by a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ollama_jupyter.errors import BadRequest
+from ollama_jupyter.library import child, sniff
+from ollama_jupyter.library.parts import Part, head, missing
+from ollama_jupyter.library.work import Report
+from ollama_jupyter.messages import Progress
+from ollama_jupyter.names import Digest
+from ollama_jupyter.store.manifests import LAYER_TYPE, Layer
+from ollama_jupyter.store.models import Store
+from ollama_jupyter.store.workspace import Workspace
+
+CHILD = "ollama_jupyter.convert"
+
+
+class SafetensorsFolder:
+    """The uploaded files of a model or an adapter, as a folder below `space`.
+
+    Args:
+        role: what becomes of it: `model`, `adapter` or `draft`.
+
+    Raises:
+        BadRequest: for files that are missing, cut short, or of another kind.
+    """
+
+    def __init__(self, store: Store, space: Workspace, files: Mapping[str, str], role: str) -> None:
+        self._store = store
+        self._space = space
+        self._role = role
+        self.digests = {Digest.parse(digest) for digest in files.values()}
+        for path, digest in sorted(files.items()):
+            self._lay(path, Digest.parse(digest))
+
+    def _lay(self, path: str, digest: Digest) -> None:
+        beginning = head(self._store, digest)
+        if beginning[:4] == b"GGUF":
+            raise BadRequest("files of safetensors and of GGUF cannot be mixed")
+        if sniff.is_pickled(path, beginning):
+            self._store.discard_unnamed(digest)
+            raise sniff.refusal(path, beginning)
+        try:
+            self._space.link(digest, f"{self._role}/{path}")
+        except FileNotFoundError:
+            raise missing(digest) from None
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise BadRequest(f"{path} is both a file and a folder") from None
+        if path.endswith(".safetensors"):
+            self._check(path, digest)
+
+    def _check(self, path: str, digest: Digest) -> None:
+        from ollama_jupyter.convert.folder import Folder
+        from ollama_jupyter.convert.safetensors import read_file
+
+        try:
+            read_file(Folder(self._space.folder / self._role), path)
+        except BadRequest:
+            self._store.discard_unnamed(digest)
+            raise
+
+    def make(self, report: Report, base: Part | None = None) -> Part:
+        """Convert. An adapter needs the `base` that it is for.
+
+        Raises:
+            BadRequest: what the converter has against the files.
+            EngineError: if it ended without a word.
+        """
+        kind = "adapter" if self._role == "adapter" else "model"
+        status = f"converting {kind}"
+        report(Progress(status))
+        target = self._space.folder / f"{self._role}.gguf"
+        arguments = {
+            "folder": str(self._space.folder / self._role),
+            "target": str(target),
+            "base": str(self._store.blobs.path(base.layers[0].digest)) if base else None,
+            "kind": kind,
+        }
+        child.run(CHILD, arguments, lambda done, total: report(Progress(status, "", total, done)))
+        return keep(self._store, self._space, target.name, self._role)
+
+
+def keep(store: Store, space: Workspace, name: str, role: str) -> Part:
+    """The part that a finished file of the workspace is, now a blob."""
+    digest = space.keep(space.folder / name)
+    header = store.header(digest)
+    return Part(role, (Layer(LAYER_TYPE + role, digest, header.file_size),), header)

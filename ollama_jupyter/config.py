@@ -133,8 +133,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OLLAMA_JUPYTER_API_KEY", "api_key", str, "key that serve then requires from everyone, as Bearer token"),
     Setting("OLLAMA_JUPYTER_CONNECT_KERNELS", "connect_kernels", parse_bool, "give kernels and terminals OLLAMA_HOST"),
     Setting("OLLAMA_JUPYTER_LISTEN", "listen", str, "address of a plain Ollama port beside Jupyter; empty is none"),
-    Setting("OLLAMA_NOHISTORY", "nohistory", parse_bool, "no history file for the prompt", NOT_YET),
-    Setting("OLLAMA_EDITOR", "editor", str, "editor for long prompts", NOT_YET),
+    Setting("OLLAMA_NOHISTORY", "nohistory", parse_bool, "no history file for the prompt of run"),
+    Setting("OLLAMA_EDITOR", "editor", str, "editor for long prompts; else VISUAL, EDITOR, vi"),
     Setting("OLLAMA_SCHED_SPREAD", "sched_spread", parse_bool, "spread a model over all GPUs", NOT_YET),
     Setting("OLLAMA_MAX_TRANSFER_STREAMS", "transfer_streams", parse_streams, "connections of one pull, 1 to 16"),
     Setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -43,6 +44,9 @@ def run(call: Call) -> int:
     Raises:
         OllamaError: for everything that cannot be done.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a model says what no locale foresaw
     wanted = _wanted(call)
     previous = signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -113,7 +117,8 @@ def _prompt(words: list[str]) -> str | None:
         text = sys.stdin.buffer.read().decode(errors="replace")
         words = [text, *words] if text else words
     if words or piped or not sys.stdout.isatty():
-        return " ".join(words)
+        # Arguments that are no UTF-8 come as surrogates, which nothing could be sent with.
+        return " ".join(words).encode(errors="surrogateescape").decode(errors="replace")
     return None
 
 
@@ -155,8 +160,7 @@ def _generate(server: Server, model: Model, prompt: str, settings: Settings) -> 
         return
     if prompt:
         print("\n", flush=True)
-    if settings.verbose:
-        answer.print_timings()
+    answer.report(verbose=settings.verbose)
 
 
 def _embed(server: Server, model: Model, wanted: Run) -> None:

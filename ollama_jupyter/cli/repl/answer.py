@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ollama_jupyter.cli.repl.cut import Cut
 from ollama_jupyter.cli.repl.timings import timings
 from ollama_jupyter.cli.repl.view import View
 from ollama_jupyter.cli.repl.waiting import Waiting
@@ -25,14 +26,30 @@ class Answer:
     text: str = ""
     thinking: str = ""
     final: Any = None
+    cut: Cut = field(default_factory=Cut)
 
-    def print_timings(self) -> None:
-        if self.final is not None:
-            for line in timings(self.final):
-                print(line, file=sys.stderr)
+    def report(self, *, verbose: bool) -> None:
+        """Tell on stderr what did not fit, and the timings if they are wanted."""
+        lines = [str(self.cut)] if str(self.cut) else []
+        if verbose and self.final is not None:
+            lines += timings(self.final)
+        for line in lines:
+            print(line, file=sys.stderr)
+
+    def read(self, chunks: Iterator[Any], view: View) -> None:
+        """Take the stream in, and show it, as it comes."""
+        for chunk in chunks:
+            thinking, text, calls = _said(chunk)
+            self.thinking += thinking
+            self.text += text
+            view.thinking(thinking)
+            view.content(text)
+            view.tool_calls(calls)
+            if chunk.done:
+                self.final = chunk
 
 
-def ask(server: Server, start: Callable[[ollama.Client], Iterator[Any]], *, wrap: bool, hide_thinking: bool) -> Answer:
+def ask(server: Server, start: Callable[[ollama.Client], Any], *, wrap: bool, hide_thinking: bool) -> Answer:
     """Ask by `start`, a streaming call of the client, and show the answer. Ctrl-C ends it, here and on the server.
 
     Raises:
@@ -42,9 +59,10 @@ def ask(server: Server, start: Callable[[ollama.Client], Iterator[Any]], *, wrap
     with Waiting() as waiting:
         view = View(waiting, wrap=wrap, hide_thinking=hide_thinking)
         try:
-            # Closing the stream closes the connection, which is how the server learns that nobody listens any more.
-            with server.answering(), server.client() as client, closing(start(client)) as chunks:
-                _read(chunks, answer, view)
+            with server.answering(), server.client(on_response=answer.cut.watch) as client:
+                # Closing the stream closes the connection: that is how the server learns that nobody listens.
+                with closing(start(client)) as chunks:
+                    answer.read(chunks, view)
         except KeyboardInterrupt:
             pass
         except OllamaError:
@@ -53,18 +71,6 @@ def ask(server: Server, start: Callable[[ollama.Client], Iterator[Any]], *, wrap
         finally:
             view.finish()
     return answer
-
-
-def _read(chunks: Iterator[Any], answer: Answer, view: View) -> None:
-    for chunk in chunks:
-        thinking, text, calls = _said(chunk)
-        answer.thinking += thinking
-        answer.text += text
-        view.thinking(thinking)
-        view.content(text)
-        view.tool_calls(calls)
-        if chunk.done:
-            answer.final = chunk
 
 
 def _said(chunk: Any) -> tuple[str, str, Sequence[Any]]:

@@ -59,7 +59,7 @@ def _turn(session: Session, prompt: Prompt, commands: Commands) -> None:
 
 def _take(session: Session, commands: Commands, text: str) -> None:
     """A command, or a message; several lines are always a message."""
-    is_command = text.lstrip().startswith("/") and ("\n" not in text or text.startswith("/set "))
+    is_command = text.startswith("/") and ("\n" not in text or text.startswith("/set "))
     if is_command and commands.run(text):
         return
     message = unquoted(text)

@@ -67,7 +67,7 @@ def find(server: Server, name: str, **overlay: Any) -> Model | None:
 def load(server: Server, name: str, *, keep_alive: str | None, think: Thinking) -> None:
     """Bring a model into memory, so that the first answer need not wait. Raises OllamaError."""
     with server.answering(), server.client() as client:
-        client.generate(model=name, keep_alive=keep_alive, think=think)  # type: ignore[call-overload]
+        client.generate(model=name, keep_alive=keep_alive, think=think)
 
 
 def save(

@@ -61,6 +61,7 @@ class Prompt:
         """
         text = ""
         while True:
+            self._session.app.erase_when_done = False
             answer = self._session.prompt(default=text)
             if isinstance(answer, str):
                 return answer
@@ -102,7 +103,7 @@ def _bindings() -> KeyBindings:
 
     @bindings.add("c-g")
     def _(event: KeyPressEvent) -> None:
-        event.app.erase_when_done = True
+        event.app.erase_when_done = True  # the editor's text takes the place of this one
         event.app.exit(result=_ToEditor(event.current_buffer.text))
 
     return bindings

@@ -95,8 +95,7 @@ class Session:
 
         answer = ask(self.server, start, wrap=set_.wrap, hide_thinking=set_.hide_thinking)
         print("\n")
-        if set_.verbose:
-            answer.print_timings()
+        answer.report(verbose=set_.verbose)
         return answer
 
 

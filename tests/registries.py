@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,25 +35,21 @@ def docker_registry(folder: Path, extra: str = "") -> Iterator[str]:
     command = ["docker-registry", "serve", str(config)]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_until_up(f"http://{host}/v2/", child)
+        _wait_until_up(host, child)
         yield host
     finally:
         child.terminate()
         child.wait(20)
 
 
-def _wait_until_up(url: str, child: subprocess.Popen[bytes]) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _wait_until_up(host: str, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30
     while child.poll() is None and time.monotonic() < deadline:
-        try:
-            with opener.open(url, timeout=5):
-                return
-        except urllib.error.HTTPError as answer:  # 401: it is up, and asks who we are
-            answer.close()
+        with contextlib.suppress(ConnectionError), contextlib.closing(http.client.HTTPConnection(host)) as connection:
+            connection.request("GET", "/v2/")
+            connection.getresponse()  # whatever it says: 401, say, where it wants to know who we are
             return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.02)
+        time.sleep(0.02)
     raise AssertionError("docker-registry did not come up")
 
 

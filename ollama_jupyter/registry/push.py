@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ollama_jupyter.errors import InvalidName, ModelNotFound
+from ollama_jupyter.errors import InvalidName, ModelNotFound, OllamaJupyterError
 from ollama_jupyter.messages import Progress
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.registry.access import Access
@@ -13,7 +13,7 @@ from ollama_jupyter.registry.client import RegistryClient
 from ollama_jupyter.registry.patience import Patience, refusal
 from ollama_jupyter.registry.response import Response
 from ollama_jupyter.registry.upload import Upload
-from ollama_jupyter.store.manifests import MEDIA_TYPE, CorruptManifest, Layer, Manifest
+from ollama_jupyter.store.manifests import MEDIA_TYPE, Layer, Manifest
 from ollama_jupyter.store.models import Store
 
 Report = Callable[[Progress], None]
@@ -23,7 +23,7 @@ def push(store: Store, name: ModelName, *, access: Access, report: Report, cance
     """Give the model to the registry that its name says; status lines in Ollama's order.
 
     Raises:
-        ModelNotFound: if it is not in the store, or a blob of it is not.
+        ModelNotFound: if it is not in the store, or a blob of it is not; ModelLoadError: if its manifest is corrupt.
         RegistryError: if the registry refuses, is out of reach, or breaks its protocol.
         Forbidden: if the registry is at an address that is not to be contacted.
         Canceled: soon after `cancel` is set.
@@ -31,7 +31,7 @@ def push(store: Store, name: ModelName, *, access: Access, report: Report, cance
     report(Progress("retrieving manifest"))
     try:
         manifest = _manifest(store, name)
-    except ModelNotFound:
+    except OllamaJupyterError:
         report(Progress("couldn't retrieve manifest"))
         raise
     with RegistryClient(name, access, cancel) as client:
@@ -43,10 +43,7 @@ def push(store: Store, name: ModelName, *, access: Access, report: Report, cance
 
 
 def _manifest(store: Store, name: ModelName) -> Manifest:
-    try:
-        found = store.find(name)
-    except CorruptManifest:
-        raise ModelNotFound(str(name), f"the manifest of model '{name}' is corrupt") from None
+    found = store.find(name)
     if found is None:
         raise ModelNotFound(str(name))
     for digest in found[1].digests:

@@ -97,15 +97,14 @@ class Upload:
         if self._redirected:  # those parts are elsewhere: the registry was told of the whole ones only
             return
         with self._client.request("GET", self._next) as response:
-            arrived = _RANGE.match(response.headers.get("Range", ""))
             if response.status >= 500:
                 raise refusal(response, "asking how far an upload is")
-            if response.status not in (200, 202, 204) or arrived is None or int(arrived[1]) >= self._size:
-                self._next = None
-                return
-            self._next = _next(response, self._next)
-        end = int(arrived[1])
-        self._arrived(end + 1 if end else 0)  # "0-0" is what they say of nothing
+            found = _RANGE.match(response.headers.get("Range", "")) if response.status < 300 else None
+            # "0-0" is said of one byte, and of none.
+            arrived = int(found[1]) + 1 if found and found[1] != "0" else 0
+            self._next = _next(response, self._next) if 0 < arrived <= self._size else None
+        if self._next is not None:
+            self._arrived(arrived)
 
     # ---- the chunks
 

@@ -153,7 +153,7 @@ def test_retries_end_only_without_progress(store: Store, server: UploadServer) -
     other = f"{server.host}/ns/other"
     model(store, other, b"other")
     server.cuts = [0] * 100
-    with pytest.raises(RegistryError, match="^max retries exceeded: 127.0.0.1"):
+    with pytest.raises(RegistryError, match=r"^max retries exceeded: 127\.0\.0\.1"):
         push(store, other)
 
 
@@ -214,7 +214,7 @@ def test_cancelling_ends_it(store: Store, server: UploadServer, monkeypatch: pyt
     timer.join()
 
 
-# ---- redirected chunks, credentials -----------------------------------------------------------------------------------
+# ---- redirected chunks, credentials --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reads", [True, False])
@@ -264,7 +264,7 @@ def test_private_addresses_only_for_whom_may(store: Store, server: UploadServer)
 def test_what_is_not_there(store: Store) -> None:
     lines: list[Progress] = []
     absent = ModelName.parse("absent")
-    with pytest.raises(ModelNotFound, match="^model 'absent:latest' not found$"):
+    with pytest.raises(ModelNotFound, match=r"^model 'absent:latest' not found$"):
         registry.push(store, absent, access=Access(), report=lines.append, cancel=threading.Event())
     assert [line.status for line in lines] == ["retrieving manifest", "couldn't retrieve manifest"]
 
@@ -282,7 +282,7 @@ def test_what_is_damaged(store: Store, server: UploadServer) -> None:
     assert not server.requests
 
 
-# ---- a real registry --------------------------------------------------------------------------------------------------
+# ---- a real registry -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.needs("docker-registry")

@@ -152,5 +152,9 @@ class Digest:
     def blob_path(self, models: Path) -> Path:
         return models / "blobs" / f"sha256-{self.hex}"
 
+    def partial_path(self, models: Path) -> Path:
+        """Where the blob lies while it is on its way from a registry; its journal lies beside it."""
+        return models / "partial" / f"sha256-{self.hex}.part"
+
     def __str__(self) -> str:
         return f"sha256:{self.hex}"

@@ -7,6 +7,7 @@ sends becomes visible in the store only after the last byte was verified.
 
 from ollama_jupyter.registry.access import Access
 from ollama_jupyter.registry.client import RegistryClient
+from ollama_jupyter.registry.pull import pull
 from ollama_jupyter.registry.push import push
 
-__all__ = ["Access", "RegistryClient", "push"]
+__all__ = ["Access", "RegistryClient", "pull", "push"]

@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 from ollama_jupyter.errors import OllamaJupyterError, RegistryError
 from ollama_jupyter.registry.url import URL, Origin
-from ollama_jupyter.registry.wire import Wire
+from ollama_jupyter.registry.wire import Wire, user_agent
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -113,13 +113,15 @@ class Tokens:
             return token
 
     def _fetch(self, url: URL) -> str:
-        with self._wire.send("GET", url, {"Authorization": sign(load_key(self._key), "GET", url)}) as response:
+        headers = {"User-Agent": user_agent()}
+        signature = sign(load_key(self._key), "GET", url)
+        with self._wire.send("GET", url, {**headers, "Authorization": signature}) as response:
             if response.status == 200:
                 return token_of(response.read(MAX_TOKEN_REPLY, "the token"))
             signed = response.status
         # A token server that is not Ollama's may take our signature for a malformed password.
         if signed in (400, 401):
-            with self._wire.send("GET", url, {}) as response:
+            with self._wire.send("GET", url, headers) as response:
                 if response.status == 200:
                     return token_of(response.read(MAX_TOKEN_REPLY, "the token"))
         raise RegistryError(
@@ -184,7 +186,7 @@ def load_key(path: Path) -> Ed25519PrivateKey:
 
 
 def make_key(path: Path) -> None:
-    """Make a key pair, `path` and `path`.pub. If two processes do so at once, both go on with the one that was first."""
+    """Make a key pair, `path` and `path`.pub. If two processes do so at once, both go on with the first one's."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 import threading
 from collections.abc import Mapping
 from types import TracebackType
 
-from ollama_jupyter.config import API_VERSION
 from ollama_jupyter.errors import RegistryError
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.registry.access import Access
 from ollama_jupyter.registry.auth import DENIED, Tokens
 from ollama_jupyter.registry.response import REDIRECTS, Response
 from ollama_jupyter.registry.url import URL, Origin
-from ollama_jupyter.registry.wire import Content, Wire
+from ollama_jupyter.registry.wire import Content, Wire, user_agent
 
 MAX_REDIRECTS = 10
-
-
-def user_agent() -> str:
-    """Ollama's registry refuses models to versions that are too old for them: it is told which one we keep up with."""
-    return f"ollama/{API_VERSION} ({platform.machine()} {platform.system().lower()}) ollama-jupyter"
 
 
 class RegistryClient:

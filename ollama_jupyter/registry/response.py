@@ -33,6 +33,8 @@ class Response:
         self._answer = answer
         self._cancel = cancel
         self._done: Callable[[bool], None] | None = done
+        if answer.length == 0:
+            self._finish(not answer.will_close)
 
     @property
     def length(self) -> int | None:

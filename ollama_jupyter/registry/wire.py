@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import platform
 import socket
 import ssl
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import TracebackType
 
+from ollama_jupyter.config import API_VERSION
 from ollama_jupyter.errors import Canceled
 from ollama_jupyter.registry import address
 from ollama_jupyter.registry.access import Access
@@ -225,6 +227,11 @@ class Connection:
         self._http.close()
         if self._handle is not None:
             self._handle.close()
+
+
+def user_agent() -> str:
+    """Ollama's registry refuses models to versions that are too old for them: it is told which one we keep up with."""
+    return f"ollama/{API_VERSION} ({platform.machine()} {platform.system().lower()}) ollama-jupyter"
 
 
 @cache

@@ -1,0 +1,181 @@
+"""The download of one blob: streams that fill its partial file, and a thread that hashes what has come so far."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+
+from ollama_jupyter.errors import Canceled, RegistryError, Trouble
+from ollama_jupyter.registry.client import RegistryClient
+from ollama_jupyter.registry.plan import Piece, Plan
+from ollama_jupyter.registry.source import Source
+from ollama_jupyter.store.partial import Partial
+
+CHUNK = 1 << 20
+TRIES = 6
+"""Failures in a row, without a byte between them, that a stream puts up with."""
+BACKOFF_SECONDS = 1.0
+"""The pause after the first failure; it doubles with each one."""
+TICK_SECONDS = 0.06
+SYNC_SECONDS = 0.25
+"""How often what has come is made safe while much comes: every megabyte at most."""
+SYNC_SLOW_SECONDS = 1.0
+"""How often while little comes."""
+
+
+class Download:
+    """Fetches what a partial blob lacks.
+
+    Args:
+        streams: connections at once. With one, the blob is asked for in one piece, as by the simplest client.
+        tick: told again and again how many bytes are safe; raises to give up.
+    """
+
+    def __init__(
+        self, client: RegistryClient, source: Source, partial: Partial, streams: int, tick: Callable[[int], None]
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._partial = partial
+        self._plan = Plan(partial.missing(0, partial.size), partial.size, streams)
+        self._streams = min(streams, len(self._plan))
+        self._tick = tick
+        self._stop = threading.Event()
+        self._changed = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._error: Exception | None = None
+        self._synced_at = time.monotonic()
+        self._hash = hashlib.sha256()
+
+    def run(self) -> str:
+        """Fetch it all; the hex digest of what is then there.
+
+        Raises:
+            RegistryError: if the registry has it not, denies it, or fails again and again.
+            InsufficientStorage: if the disk is full.
+            Canceled: if the transfer was cancelled.
+        """
+        self._start(self._hash_along)
+        if self._streams:
+            self._start(self._work)
+        try:
+            while self._is_busy():
+                self._changed.wait(TICK_SECONDS)
+                self._changed.clear()
+                if self._client.cancel.is_set():
+                    raise Canceled
+                self._sync_if_due()
+                self._tick(self._partial.safe)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._end()
+        if self._error is not None:
+            raise self._error
+        return self._hash.hexdigest()
+
+    # ---- threads
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                self._fail(error)
+            finally:
+                self._changed.set()
+
+        thread = threading.Thread(target=guarded, name="ollama-pull", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _is_busy(self) -> bool:
+        return self._error is None and any(thread.is_alive() for thread in self._threads)
+
+    def _fail(self, error: Exception) -> None:
+        """Note the first error; those that follow are of its making."""
+        if self._error is None:
+            self._error = error
+        self._stop.set()
+        self._changed.set()
+
+    def _end(self) -> None:
+        """Wait until no thread touches the file any more, and make safe what has come."""
+        self._stop.set()
+        for thread in self._threads:
+            while thread.is_alive():
+                self._client.shut()  # only after a failure is any of them still at work
+                thread.join(0.1)
+        try:
+            self._partial.checkpoint()
+        except Exception as error:
+            self._fail(error)
+
+    def _sync_if_due(self) -> None:
+        waited = time.monotonic() - self._synced_at
+        if waited > (SYNC_SECONDS if self._partial.unsafe >= CHUNK else SYNC_SLOW_SECONDS):
+            self._partial.checkpoint()
+            self._synced_at = time.monotonic()
+
+    # ---- fetching
+
+    def _work(self) -> None:
+        while not self._stop.is_set() and (piece := self._plan.take()):
+            self._fetch(piece)
+            self._plan.finish(piece)
+
+    def _fetch(self, piece: Piece) -> None:
+        failures = 0
+        while piece.start < piece.end and not self._stop.is_set():
+            before = piece.start
+            try:
+                self._stream(piece)
+            except Trouble as error:
+                failures = 1 if piece.start > before else failures + 1
+                if failures == TRIES:
+                    raise RegistryError(f"max retries exceeded: {error}") from None
+                self._stop.wait(BACKOFF_SECONDS * 2 ** (failures - 1))
+
+    def _stream(self, piece: Piece) -> None:
+        part = self._source.open(piece.start, piece.end)
+        with part.response as response:
+            if part.whole:  # it knows no ranges, or was not asked for one
+                self._plan.take_all(piece)
+            elif len(self._threads) == 2:
+                self._start_others()
+            position = part.start
+            while position < min(part.end, piece.end) and not self._stop.is_set():
+                data = response.some(min(CHUNK, part.end - position))
+                if not data:
+                    raise Trouble(f"{response.url.origin.netloc}: the connection was cut")
+                self._put(position, data)
+                position += len(data)
+                piece.start = max(piece.start, position)
+
+    def _start_others(self) -> None:
+        """The other side knows ranges: use more streams."""
+        for _ in range(self._streams - 1):
+            self._start(self._work)
+
+    def _put(self, position: int, data: bytes) -> None:
+        for start, end in self._partial.missing(position, position + len(data)):
+            whole = end - start == len(data)
+            self._partial.write(start, data if whole else data[start - position : end - position])
+
+    # ---- hashing
+
+    def _hash_along(self) -> None:
+        position = 0
+        while position < self._partial.size:
+            ready = self._partial.prefix - position
+            if ready < min(CHUNK, self._partial.size - position):
+                if self._stop.wait(TICK_SECONDS / 4):
+                    return
+                continue
+            data = self._partial.read(position, min(CHUNK, ready))
+            self._hash.update(data)
+            position += len(data)
+            if self._stop.is_set():
+                return

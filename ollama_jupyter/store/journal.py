@@ -1,0 +1,92 @@
+"""The journal of a partial blob: which of its bytes are on the disk, and whether they were found to be the right ones.
+
+Lines of text, each with a checksum, appended only after the bytes that they claim were synced. So whatever survives a
+power cut is true; a torn end is ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ollama_jupyter.store.files import write_atomically
+from ollama_jupyter.store.ranges import Range, Ranges
+
+sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
+
+@dataclass(slots=True)
+class Claims:
+    """What a journal says of a blob of `size` bytes."""
+
+    size: int = 0
+    done: Ranges = field(default_factory=Ranges)
+    verified: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> Claims:
+        """The claims of a journal; none if it is not there or says nothing that can be relied on."""
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError:
+            return cls()
+        claims = cls()
+        for line in lines[:-1]:
+            if not claims._take(line):
+                break
+        return claims
+
+    def _take(self, line: bytes) -> bool:
+        """Add a line's claim. False if the line is torn, or claims what cannot be."""
+        text, _, check = line.rpartition(b" ")
+        if check != _checksum(text):
+            return False
+        kind, _, rest = text.decode().partition(" ")
+        if kind == "size":
+            self.size = int(rest)
+        elif kind == "verified":
+            self.verified = True
+        else:
+            for pair in rest.split(","):
+                start, _, end = pair.partition("-")
+                self.done.add(int(start), int(end))
+        return True
+
+
+class Journal:
+    """The journal of the one who holds the partial blob. It is begun anew with what the old one claimed."""
+
+    def __init__(self, path: Path, size: int, done: Iterable[Range] = ()) -> None:
+        data = _line(f"size {size}") + b"".join(_line(_done([pair])) for pair in done)
+        write_atomically(data, path, folder=path.parent)
+        self._number = os.open(path, os.O_WRONLY | os.O_APPEND)
+
+    def add(self, done: Iterable[Range]) -> None:
+        """Claim ranges, which the caller has synced."""
+        self._append(_done(done))
+
+    def verify(self) -> None:
+        """Claim that the whole blob, synced, has the right digest."""
+        self._append("verified")
+
+    def _append(self, text: str) -> None:
+        os.write(self._number, _line(text))
+        sync(self._number)
+
+    def close(self) -> None:
+        os.close(self._number)
+
+
+def _done(ranges: Iterable[Range]) -> str:
+    return "done " + ",".join(f"{start}-{end}" for start, end in ranges)
+
+
+def _line(text: str) -> bytes:
+    return text.encode() + b" " + _checksum(text.encode()) + b"\n"
+
+
+def _checksum(text: bytes) -> bytes:
+    return f"{zlib.crc32(text):08x}".encode()

@@ -23,6 +23,12 @@ class Config:
         names = values.get("architectures")
         self.architecture = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
 
+    def over(self, defaults: Mapping[str, Any]) -> Config:
+        """This configuration with `defaults` for what it leaves out, or sets to null."""
+        merged = Config({**defaults, **{key: value for key, value in self._values.items() if value is not None}})
+        merged.architecture = self.architecture
+        return merged
+
     @property
     def quantization(self) -> str:
         """How the checkpoint is quantised, in its own word; "" where it is not."""
@@ -97,7 +103,7 @@ class Config:
         """Raise ConversionError if `key` is there with a value that llama.cpp's model of this kind does not compute."""
         value = self._values.get(key)
         if value is not None and value not in allowed:
-            wanted = " or ".join(str(item) for item in allowed)
+            wanted = " or ".join("nothing" if item is None else str(item) for item in allowed)
             raise ConversionError(f'{self._file}: "{key}" is {str(value)[:60]!r}; only {wanted} can be converted')
 
 

@@ -23,6 +23,7 @@ def convert_model(folder: Path, target: Path, report: Report) -> None:
     files = Folder(folder)
     config = read_config(files)
     family = family_of(config)
+    config = config.over(family.DEFAULTS)
     plan = _plan(family, config, open_checkpoint(files))
     try:
         metadata = _general(plan) | family.metadata(files, config) | vocabulary_metadata(files, config)

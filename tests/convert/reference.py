@@ -51,11 +51,13 @@ def softcap(x: Array, cap: float | None) -> Array:
 
 
 def rotate(x: Array, frequencies: Array, scale: float = 1.0) -> Array:
-    """Rotary embedding of [position, head, dim]: the halves of each head turn against each other."""
+    """Rotary embedding of [position, head, dim]: halves of a head's first numbers turn against each other."""
     angles = np.arange(len(x))[:, None] * np.concatenate([frequencies, frequencies])[None]
+    x, rest = np.split(x, [angles.shape[1]], axis=-1)
     first, second = np.split(x, 2, axis=-1)
     turned = np.concatenate([-second, first], axis=-1)
-    return (x * np.cos(angles)[:, None] + turned * np.sin(angles)[:, None]) * scale
+    rotated = (x * np.cos(angles)[:, None] + turned * np.sin(angles)[:, None]) * scale
+    return np.concatenate([rotated, rest], axis=-1)
 
 
 def attention(
@@ -78,8 +80,8 @@ def attention(
 
 def frequencies(config: Config, theta: float | None = None) -> tuple[Array, float]:
     """The rope's angle per position of each pair, and by what cosine and sine are multiplied."""
-    head = head_size(config)
-    base = (theta or config.get("rope_theta", 10000.0)) ** (-np.arange(0, head, 2) / head)
+    turned = int(head_size(config) * config.get("partial_rotary_factor", 1.0))
+    base = (theta or config.get("rope_theta", 10000.0)) ** (-np.arange(0, turned, 2) / turned)
     scaling = config.get("rope_scaling") or {}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if theta is not None or kind == "default":
@@ -91,7 +93,7 @@ def frequencies(config: Config, theta: float | None = None) -> tuple[Array, floa
     assert kind == "longrope"
     trained = config["original_max_position_embeddings"]
     scale = config["max_position_embeddings"] / trained
-    return base / np.array(scaling["short_factor"]), math.sqrt(1 + math.log(scale) / math.log(trained))
+    return base / np.array(scaling[config["factors"] + "_factor"]), math.sqrt(1 + math.log(scale) / math.log(trained))
 
 
 def _llama3(base: Array, scaling: Config) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ollama_jupyter.convert.config import Config
-from ollama_jupyter.convert.families import llama
+from ollama_jupyter.convert.families import bert, gemma2, gemma3, llama, phi3, qwen2, qwen3
 from ollama_jupyter.convert.folder import Folder
 from ollama_jupyter.convert.weights import Weight
 from ollama_jupyter.convert.writer import Metadata
@@ -22,6 +22,9 @@ class Family(Protocol):
     NAME: str
     """llama.cpp's name of the architecture."""
 
+    DEFAULTS: Mapping[str, Any]
+    """Values that configurations of this family leave out."""
+
     def metadata(self, folder: Folder, config: Config) -> Metadata: ...
 
     def weights(self, config: Config) -> Iterable[Weight]: ...
@@ -36,6 +39,14 @@ class Family(Protocol):
 _FAMILIES: dict[str, Family] = {
     "LlamaForCausalLM": llama,
     "MistralForCausalLM": llama,
+    "Qwen2ForCausalLM": qwen2,
+    "Qwen3ForCausalLM": qwen3,
+    "Gemma2ForCausalLM": gemma2,
+    "Gemma3ForCausalLM": gemma3,
+    "Gemma3ForConditionalGeneration": gemma3,
+    "Phi3ForCausalLM": phi3,
+    "BertModel": bert,
+    "BertForMaskedLM": bert,
 }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.convert.config import Config
 from ollama_jupyter.convert.weights import Weight
 from ollama_jupyter.convert.writer import Metadata
 from ollama_jupyter.errors import ConversionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_LAYERS = 512
 
@@ -116,6 +120,24 @@ def tied(config: Config) -> bool:
     return config.flag("tie_word_embeddings", False)
 
 
+ATTENTION = (
+    Part("attn_norm.weight", "input_layernorm.weight", ("hidden",)),
+    Part("attn_q.weight", "self_attn.q_proj.weight", ("q", "hidden")),
+    Part("attn_k.weight", "self_attn.k_proj.weight", ("kv", "hidden")),
+    Part("attn_v.weight", "self_attn.v_proj.weight", ("kv", "hidden")),
+    Part("attn_output.weight", "self_attn.o_proj.weight", ("hidden", "q")),
+)
+FEED_FORWARD = (
+    Part("ffn_gate.weight", "mlp.gate_proj.weight", ("ff", "hidden")),
+    Part("ffn_up.weight", "mlp.up_proj.weight", ("ff", "hidden")),
+    Part("ffn_down.weight", "mlp.down_proj.weight", ("hidden", "ff")),
+)
+HEAD_NORMS = (
+    Part("attn_q_norm.weight", "self_attn.q_norm.weight", ("head",)),
+    Part("attn_k_norm.weight", "self_attn.k_norm.weight", ("head",)),
+)
+
+
 # ---- rope ---------------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +189,11 @@ def _yarn(rope: Config) -> Metadata:
 # ---- names --------------------------------------------------------------------------------------------------------
 
 _BUFFERS = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attention.bias")
+
+
+def no_extras(config: Config) -> Mapping[str, NDArray[Any]]:
+    """A family without computed tensors."""
+    return {}
 
 
 def plain_name(name: str) -> str | None:

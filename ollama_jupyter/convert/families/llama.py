@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.convert.config import Config
 from ollama_jupyter.convert.families.decoder import (
+    FEED_FORWARD,
     Part,
     common_metadata,
     original_context,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAME = "llama"
+DEFAULTS: Mapping[str, Any] = {}
+source_name = plain_name
 
 _PARTS = (
     Part("attn_norm.weight", "input_layernorm.weight", ("hidden",)),
@@ -38,9 +41,7 @@ _PARTS = (
     Part("attn_v.weight", "self_attn.v_proj.weight", ("kv", "hidden")),
     Part("attn_output.weight", "self_attn.o_proj.weight", ("hidden", "q")),
     Part("ffn_norm.weight", "post_attention_layernorm.weight", ("hidden",)),
-    Part("ffn_gate.weight", "mlp.gate_proj.weight", ("ff", "hidden")),
-    Part("ffn_up.weight", "mlp.up_proj.weight", ("ff", "hidden")),
-    Part("ffn_down.weight", "mlp.down_proj.weight", ("hidden", "ff")),
+    *FEED_FORWARD,
     Part("attn_q.bias", "self_attn.q_proj.bias", ("q",), heads="q", required=False),
     Part("attn_k.bias", "self_attn.k_proj.bias", ("kv",), heads="kv", required=False),
     Part("attn_v.bias", "self_attn.v_proj.bias", ("kv",), required=False),
@@ -83,7 +84,3 @@ def _divisor(rope: Config, config: Config, frequency: float) -> float:
         return factor
     smooth = (turns - low) / (high - low)
     return 1 / ((1 - smooth) / factor + smooth)
-
-
-def source_name(name: str) -> str | None:
-    return plain_name(name)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ollama_jupyter"
-VALUES = {"errors", "names", "durations", "config", "messages", "processes"}
+VALUES = {"errors", "names", "durations", "config", "messages", "reports", "processes"}
 
 # room -> the rooms (or modules of rooms) that it may import. The values may be imported by all.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -28,9 +28,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": {"store"},
     "convert": {"gguf"},
     "library": {
-        "store", "registry", "modelfile", "gguf", "prompt.select", "prompt.gotemplate", "convert", "engine.quantize",
+        "store", "registry", "modelfile", "gguf", "prompt.select", "prompt.gotemplate", "prompt.jinja",
+        "prompt.survey", "convert", "engine.quantize",
     },
-    "doctor": {"store", "gguf", "engine"},
+    "doctor": {"store", "gguf", "engine", "library.embedded"},
     "api": set(),
     "server": {"api", "service", "library", "manager", "doctor", "engine.probe"},
     "client": {"modelfile"},

@@ -11,6 +11,7 @@ from ollama_jupyter.library.checks import check
 from ollama_jupyter.library.layers import Draft
 from ollama_jupyter.library.making import Making, Probe
 from ollama_jupyter.library.parts import missing
+from ollama_jupyter.library.scan import tell
 from ollama_jupyter.library.work import Report
 from ollama_jupyter.messages import CreateRequest, Progress
 from ollama_jupyter.names import Digest, ModelName
@@ -99,6 +100,7 @@ def publish(store: Store, name: ModelName, draft: Draft, report: Report, *, prun
     try:
         draft.write(store, new)
         _report_layers(store, manifest, new, report)
+        tell(store, (manifest.config, *manifest.layers), report)
         report(Progress("writing manifest"))
         old = _old(store, name)
         store.manifests.put(name, manifest)

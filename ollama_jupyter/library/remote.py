@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ollama_jupyter.config import Settings
 from ollama_jupyter.errors import InvalidName
 from ollama_jupyter.library.create import Ensure
+from ollama_jupyter.library.scan import telling
 from ollama_jupyter.library.transfer import Transfers
 from ollama_jupyter.library.work import Report
 from ollama_jupyter.messages import Progress, PullRequest, PushRequest
@@ -53,7 +54,8 @@ class Remote:
 
             target = self._store.manifests.canonical(name)
             access = self._access(request, trusted)
-            registry.pull(self._store, target, access=access, report=report, cancel=cancel, prune=prune)
+            told = telling(self._store, target, report)
+            registry.pull(self._store, target, access=access, report=told, cancel=cancel, prune=prune)
 
         return self._transfers.follow(("pull", name, request.insecure, trusted), PULL_OPENING, work)
 

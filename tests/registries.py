@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import http.client
+import ipaddress
 import subprocess
 import time
 from collections.abc import Iterator
@@ -40,6 +42,38 @@ def docker_registry(folder: Path, extra: str = "") -> Iterator[str]:
     finally:
         child.terminate()
         child.wait(20)
+
+
+@contextlib.contextmanager
+def docker_registry_tls(folder: Path) -> Iterator[tuple[str, Path]]:
+    """As `docker_registry`, speaking https; the second value is the file that SSL_CERT_FILE has to name for it."""
+    certificate, key = folder.with_suffix(".crt"), folder.with_suffix(".key")
+    _self_sign(certificate, key)
+    extra = f"  tls: {{certificate: {certificate}, key: {key}}}\n"
+    with docker_registry(folder, extra) as host:
+        yield host, certificate
+
+
+def _self_sign(certificate: Path, key: Path) -> None:
+    """A certificate for 127.0.0.1, good for a day."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a registry of the tests")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    signed = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(private, hashes.SHA256())
+    )
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    certificate.write_bytes(signed.public_bytes(Encoding.PEM))
 
 
 def _wait_until_up(host: str, child: subprocess.Popen[bytes]) -> None:

@@ -7,17 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from ollama_jupyter.errors import Canceled, RegistryError, Trouble
+from ollama_jupyter.errors import Canceled, Trouble
 from ollama_jupyter.registry.client import RegistryClient
+from ollama_jupyter.registry.patience import Patience
 from ollama_jupyter.registry.plan import Piece, Plan
 from ollama_jupyter.registry.source import Source
 from ollama_jupyter.store.partial import Partial
 
 CHUNK = 1 << 20
-TRIES = 6
-"""Failures in a row, without a byte between them, that a stream puts up with."""
-BACKOFF_SECONDS = 1.0
-"""The pause after the first failure; it doubles with each one."""
 TICK_SECONDS = 0.06
 SYNC_SECONDS = 0.25
 """How often what has come is made safe while much comes: every megabyte at most."""
@@ -127,18 +124,11 @@ class Download:
             self._plan.finish(piece)
 
     def _fetch(self, piece: Piece) -> None:
-        failures = 0
+        patience = Patience(self._stop)
         while piece.start < piece.end and not self._stop.is_set():
-            before = piece.start
-            try:
-                self._stream(piece)
-            except Trouble as error:
-                failures = 1 if piece.start > before else failures + 1
-                if failures == TRIES:
-                    raise RegistryError(f"max retries exceeded: {error}") from None
-                self._stop.wait(BACKOFF_SECONDS * 2 ** (failures - 1))
+            patience.insist(lambda: self._stream(piece, patience))
 
-    def _stream(self, piece: Piece) -> None:
+    def _stream(self, piece: Piece, patience: Patience) -> None:
         part = self._source.open(piece.start, piece.end)
         with part.response as response:
             if part.whole:  # it knows no ranges, or was not asked for one
@@ -152,7 +142,9 @@ class Download:
                     raise Trouble(f"{response.url.origin.netloc}: the connection was cut")
                 self._put(position, data)
                 position += len(data)
-                piece.start = max(piece.start, position)
+                if position > piece.start:
+                    piece.start = position
+                    patience.progress()
 
     def _start_others(self) -> None:
         """The other side knows ranges: use more streams."""

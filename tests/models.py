@@ -41,16 +41,19 @@ def write_tiny_gguf(
     seed: int = 0,
     chat_template: str | None = CHAT_TEMPLATE,
     metadata: Mapping[str, Any] | None = None,
+    shard_tensors: int = 0,
+    deltas: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a llama model of random F32 weights. `metadata` adds or replaces keys: ints, floats, strings, bools, lists.
 
-    The same arguments give the same bytes. About 150 KB; loads in llama.cpp and generates noise.
+    The same arguments give the same bytes. About 150 KB; loads in llama.cpp and generates noise. With `shard_tensors`
+    it is split into files of so many tensors, beside `path`. `deltas` are added to the tensors that they name.
     """
     import gguf
     import numpy as np
 
     tokens, scores, types = tiny_vocabulary()
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=shard_tensors)
     writer.add_name("tiny")
     writer.add_file_type(0)
     writer.add_block_count(layers)
@@ -80,7 +83,29 @@ def write_tiny_gguf(
             data = np.ones(shape, dtype=np.float32)
         else:
             data = rng.normal(0, 0.2, shape).astype(np.float32)
-        writer.add_tensor(name, data)
+        writer.add_tensor(name, data + deltas[name] if deltas and name in deltas else data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def write_tiny_lora(
+    path: Path, tensors: Mapping[str, tuple[Any, Any]], *, alpha: float = 4.0, metadata: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a LoRA for the tensors of a model: the matrices A (rank x in) and B (out x rank) of each."""
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", alpha)
+    for key, value in (metadata or {}).items():
+        _add(writer, key, value)
+    for name, (a, b) in tensors.items():
+        writer.add_tensor(f"{name}.lora_a", a)
+        writer.add_tensor(f"{name}.lora_b", b)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

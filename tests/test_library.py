@@ -10,12 +10,12 @@ import logging
 import os
 import random
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from creating import blob_of, contents, files, make, manifest_of, statuses, upload
 from models import CHAT_TEMPLATE, gguf_bytes, gguf_tensor, gguf_value, minimal_gguf, minimal_values, write_tiny_gguf
 
 from ollama_jupyter.config import DEFAULT_MODEL, Settings
@@ -62,47 +62,6 @@ def library(models: Path) -> Library:
 @pytest.fixture
 def tiny(tmp_path: Path) -> bytes:
     return write_tiny_gguf(tmp_path / "tiny.gguf").read_bytes()
-
-
-def files(folder: Path) -> set[str]:
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return found - {"partial/lock"}
-
-
-async def upload(library: Library, data: bytes) -> str:
-    digest = str(Digest.of(data))
-    async with library.blob_writer(digest) as blob:
-        for start in range(0, len(data), 50_000):
-            await blob.write(data[start : start + 50_000])
-        await blob.commit()
-    return digest
-
-
-async def statuses(progress: AsyncIterator[Progress]) -> list[str]:
-    return [line.status async for line in progress]
-
-
-async def make(library: Library, name: str, data: bytes | None = None, **fields: Any) -> list[str]:
-    """Create a model from uploaded bytes, or by the fields alone."""
-    if data is not None:
-        fields["files"] = {"tiny.gguf": await upload(library, data)}
-    return await statuses(library.create(CreateRequest(model=name, **fields)))
-
-
-def manifest_of(models: Path, name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(ModelName.parse(name).manifest_path(models).read_bytes())
-    return data
-
-
-def blob_of(models: Path, entry: dict[str, Any]) -> bytes:
-    return Digest.parse(entry["digest"]).blob_path(models).read_bytes()
-
-
-def contents(models: Path, name: str) -> list[tuple[str, bytes]]:
-    """Role and bytes of each layer but the weights, in order."""
-    layers = manifest_of(models, name)["layers"]
-    roles = [(layer["mediaType"].rpartition(".")[2], layer) for layer in layers]
-    return [(role, blob_of(models, layer)) for role, layer in roles if role != "model"]
 
 
 # ---- create -------------------------------------------------------------------------------------------------------

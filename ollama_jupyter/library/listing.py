@@ -13,7 +13,7 @@ from ollama_jupyter.messages import ModelSummary
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.prompt.select import capabilities
 from ollama_jupyter.store.cache import Recent
-from ollama_jupyter.store.manifests import Manifest
+from ollama_jupyter.store.manifests import Layer, Manifest
 from ollama_jupyter.store.models import Store, config_text, config_texts, details_of
 
 log = logging.getLogger("ollama_jupyter.library")
@@ -42,8 +42,7 @@ class Listing:
         return replace(row, name=name.display, modified_at=manifest.modified_at)
 
     def _summary(self, manifest: Manifest) -> ModelSummary:
-        weights = manifest.by_role("model")
-        header = self._header(manifest)
+        weights, header = self._weights(manifest)
         config = self._store.config(manifest)
         templates = manifest.by_role("template", "prompt")
         return ModelSummary(
@@ -51,7 +50,7 @@ class Listing:
             modified_at=0.0,
             size=manifest.size,
             digest=manifest.digest,
-            details=details_of(config, weights[-1].from_ if weights else "", header),
+            details=details_of(config, weights[0].from_ if weights else "", header),
             # Ollama's list does not look at Jinja templates; its show does.
             capabilities=capabilities(
                 template=self._store.text(templates[-1]) if templates else None,
@@ -66,14 +65,13 @@ class Listing:
             ),
         )
 
-    def _header(self, manifest: Manifest) -> GGUFHeader | None:
-        if not manifest.by_role("model"):
-            return None
+    def _weights(self, manifest: Manifest) -> tuple[list[Layer], GGUFHeader | None]:
+        layers = manifest.by_role("model")
         try:
-            return self._store.weights(manifest)[1]
+            return self._store.weights(manifest) if layers else ([], None)
         except (OSError, OllamaJupyterError) as error:
             log.warning("cannot read the weights of a listed model: %s", type(error).__name__)
-            return None
+            return layers, None
 
     def offered(self, manifest: Manifest, embedded: EmbeddedModel) -> ModelSummary:
         """The row of the embedded default before its import: the one that it will have after it."""

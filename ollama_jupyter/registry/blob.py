@@ -92,8 +92,8 @@ class Blob:
 class Meter:
     """The progress lines of one blob: not too many, and never a smaller number than before."""
 
-    def __init__(self, layer: Layer, report: Report) -> None:
-        self._line = (f"pulling {layer.digest.short}", str(layer.digest), layer.size)
+    def __init__(self, layer: Layer, report: Report, verb: str = "pulling") -> None:
+        self._line = (f"{verb} {layer.digest.short}", str(layer.digest), layer.size)
         self._report = report
         self._shown = -1
         self._shown_at = 0.0

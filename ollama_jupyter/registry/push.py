@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 from ollama_jupyter.errors import InvalidName, ModelNotFound, OllamaJupyterError
 from ollama_jupyter.messages import Progress
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.registry.access import Access
+from ollama_jupyter.registry.blob import Meter, Report
 from ollama_jupyter.registry.client import RegistryClient
 from ollama_jupyter.registry.patience import Patience, refusal
 from ollama_jupyter.registry.response import Response
 from ollama_jupyter.registry.upload import Upload
 from ollama_jupyter.store.manifests import MEDIA_TYPE, Layer, Manifest
 from ollama_jupyter.store.models import Store
-
-Report = Callable[[Progress], None]
 
 
 def push(store: Store, name: ModelName, *, access: Access, report: Report, cancel: threading.Event) -> None:
@@ -64,18 +62,9 @@ def _mountable(name: ModelName, layer: Layer) -> str:
 
 
 def _push_blob(client: RegistryClient, store: Store, layer: Layer, source: str, report: Report) -> None:
-    digest, told = layer.digest, -1
-
-    def tell(done: int) -> None:
-        """Report progress; never less than before, also where a part has to be sent again."""
-        nonlocal told
-        if done > told:
-            told = done
-            report(Progress(f"pushing {digest.short}", str(digest), layer.size, done))
-
-    patience = Patience(client.cancel)
-    with store.blobs.path(digest).open("rb") as file:
-        upload = Upload(client, file, digest, source, tell, patience)
+    meter, patience = Meter(layer, report, "pushing"), Patience(client.cancel)
+    with store.blobs.path(layer.digest).open("rb") as file:
+        upload = Upload(client, file, layer.digest, source, meter.show, patience)
 
         def attempt() -> None:
             # Asked each time: what went wrong may have been the answer that said that all went well.
@@ -83,7 +72,7 @@ def _push_blob(client: RegistryClient, store: Store, layer: Layer, source: str, 
                 upload.advance()
 
         patience.insist(attempt)
-    tell(layer.size)
+    meter.finish()
 
 
 def _is_there(client: RegistryClient, layer: Layer) -> bool:

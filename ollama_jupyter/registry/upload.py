@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO
@@ -20,7 +19,6 @@ from ollama_jupyter.registry.url import URL
 CHUNK = 32 << 20
 """Bytes of one request. Some registries forget the chunk that a connection broke in, others the whole upload."""
 PIECE = 256 << 10
-TELL_S = 0.06
 _BINARY = {"Content-Type": "application/octet-stream"}
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)\Z")
 
@@ -30,7 +28,7 @@ class Upload:
 
     Args:
         source: a repository of the same registry that may have the blob already, or "".
-        tell: is told how many bytes have been sent, a few times a second; fewer again where a part is sent again.
+        tell: is told how many bytes have been sent; fewer again where a part is sent again.
         patience: is told of each chunk that arrived.
     """
 
@@ -55,7 +53,6 @@ class Upload:
         self._offset = 0
         self._furthest = 0
         self._interrupted = False
-        self._told_at = 0.0
         self._redirected: list[bytes] = []  # the md5 of each chunk that went to a storage host
 
     def advance(self) -> None:
@@ -128,7 +125,8 @@ class Upload:
         there, following = response.location, response.headers.get("Docker-Upload-Location")
         response.close()
         with self._put("PUT", there, _BINARY, start, length) as answer:
-            self._check(answer, "uploading")
+            if not 200 <= answer.status < 300:  # its signature has expired, say: the registry makes another
+                raise Trouble(f"{there.origin.netloc} answers {answer.status}")
         self._redirected.append(self._md5(start, length))
         self._next = response.url.join(following) if following else self._next
 
@@ -145,9 +143,7 @@ class Upload:
                 raise RegistryError(f"blob {self._digest} has changed while it was read")
             yield piece
             start += len(piece)
-            if time.monotonic() - self._told_at >= TELL_S:
-                self._told_at = time.monotonic()
-                self._tell(start)
+            self._tell(start)
 
     def _arrived(self, offset: int) -> None:
         self._offset = offset

@@ -29,6 +29,8 @@ from ollama_jupyter.registry.url import URL, Origin
 CONNECT_SECONDS = 15.0
 STALL_SECONDS = 30.0
 """Without a byte for so long, a connection is given up."""
+ANSWER_SECONDS = 300.0
+"""So long the answer to a PUT may take: registries hash, or copy, all that they were sent before it."""
 CANCEL_SECONDS = 0.1
 """How often the cancel event is looked at while threads may be blocked in a socket."""
 
@@ -198,7 +200,7 @@ class Connection:
                 dialled.close()
                 self._handle.close()
                 continue
-            dialled.settimeout(STALL_SECONDS)
+            dialled.settimeout(STALL_SECONDS)  # TLS and the proxy are next
             return dialled
         raise error
 
@@ -209,12 +211,15 @@ class Connection:
         if self._proxy is not None and url.origin.scheme == "http":
             target = str(url)
             headers |= self._proxy.headers
+        self._http.sock.settimeout(STALL_SECONDS)
         try:
             self._http.request(method, target, body=body, headers=headers)
         except (BrokenPipeError, ConnectionResetError):
             if body is None:
                 raise
             # It did not want the whole body: it may have said why before it closed.
+        if method == "PUT":
+            self._http.sock.settimeout(ANSWER_SECONDS)
         return self._http.getresponse()
 
     def shut(self) -> None:

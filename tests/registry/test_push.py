@@ -224,7 +224,7 @@ def test_chunks_go_to_a_storage_host_without_credentials(store: Store, server: U
         server.realm = f"http://{server.host}/token"
         name = f"{server.host}/ns/m"
         manifest = model(store, name)
-        storage.answers["PUT"] = [503]
+        storage.answers["PUT"] = [503, 403]
         push(store, name)
     assert b"".join(storage.stored[key] for key in ("0-99999", "100000-199999", "200000-255999")) == WEIGHTS
     assert server.asked("PATCH")[0].headers["x-redirect-uploads"] == "1"

@@ -15,8 +15,8 @@ from ollama_jupyter.convert import convert_model
 from .reference import Array
 
 
-def convert(folder: Path) -> Path:
-    target = folder / "converted.gguf"
+def convert(folder: Path, into: Path | None = None) -> Path:
+    target = (into or folder) / "converted.gguf"
     convert_model(folder, target, lambda completed, total: None)
     return target
 

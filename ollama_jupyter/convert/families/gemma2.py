@@ -43,7 +43,7 @@ NORMS = (
     Part("ffn_norm.weight", "pre_feedforward_layernorm.weight", ("hidden",)),
     Part("post_ffw_norm.weight", "post_feedforward_layernorm.weight", ("hidden",)),
 )
-_PARTS = (*ATTENTION, *NORMS, *FEED_FORWARD)
+PARTS = (*ATTENTION, *NORMS, *FEED_FORWARD)
 _LAYERS_27B = 46
 
 
@@ -65,7 +65,7 @@ def metadata(folder: Folder, config: Config) -> Metadata:
 
 
 def weights(config: Config) -> Iterator[Weight]:
-    return table_weights(config, _PARTS, shift=1.0)
+    return table_weights(config, PARTS, shift=1.0)
 
 
 def check_scale(config: Config, layers_27b: int) -> None:

@@ -40,7 +40,7 @@ DEFAULTS: Mapping[str, Any] = {
 
 extras = no_extras
 
-_PARTS = (*ATTENTION, *HEAD_NORMS, *NORMS, *FEED_FORWARD)
+PARTS = (*ATTENTION, *HEAD_NORMS, *NORMS, *FEED_FORWARD)
 _LAYERS_27B = 62
 _PERIOD = 6
 _PICTURES = ("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector.")
@@ -70,7 +70,7 @@ def _sliding(config: Config) -> Metadata:
 
 
 def weights(config: Config) -> Iterator[Weight]:
-    return table_weights(config, _PARTS, shift=1.0)
+    return table_weights(config, PARTS, shift=1.0)
 
 
 def source_name(name: str) -> str | None:

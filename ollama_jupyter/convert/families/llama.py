@@ -34,7 +34,7 @@ NAME = "llama"
 DEFAULTS: Mapping[str, Any] = {}
 source_name = plain_name
 
-_PARTS = (
+PARTS = (
     Part("attn_norm.weight", "input_layernorm.weight", ("hidden",)),
     Part("attn_q.weight", "self_attn.q_proj.weight", ("q", "hidden"), heads="q"),
     Part("attn_k.weight", "self_attn.k_proj.weight", ("kv", "hidden"), heads="kv"),
@@ -57,7 +57,7 @@ def metadata(folder: Folder, config: Config) -> Metadata:
 
 
 def weights(config: Config) -> Iterator[Weight]:
-    return table_weights(config, _PARTS)
+    return table_weights(config, PARTS)
 
 
 def extras(config: Config) -> Mapping[str, NDArray[Any]]:

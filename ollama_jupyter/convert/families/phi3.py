@@ -30,7 +30,7 @@ DEFAULTS: Mapping[str, Any] = {}
 source_name = plain_name
 
 _LONG = ("longrope", "su")
-_PARTS = (
+PARTS = (
     Part("attn_norm.weight", "input_layernorm.weight", ("hidden",)),
     Part("attn_qkv.weight", "self_attn.qkv_proj.weight", ("qkv", "hidden")),
     Part("attn_output.weight", "self_attn.o_proj.weight", ("hidden", "q")),
@@ -53,7 +53,7 @@ def metadata(folder: Folder, config: Config) -> Metadata:
 
 
 def weights(config: Config) -> Iterator[Weight]:
-    return table_weights(config, _PARTS)
+    return table_weights(config, PARTS)
 
 
 def extras(config: Config) -> Mapping[str, NDArray[Any]]:

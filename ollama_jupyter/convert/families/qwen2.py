@@ -25,7 +25,7 @@ DEFAULTS: Mapping[str, Any] = {}
 source_name = plain_name
 extras = no_extras
 
-_PARTS = (
+PARTS = (
     *ATTENTION,
     Part("ffn_norm.weight", "post_attention_layernorm.weight", ("hidden",)),
     *FEED_FORWARD,
@@ -42,4 +42,4 @@ def metadata(folder: Folder, config: Config) -> Metadata:
 
 
 def weights(config: Config) -> Iterator[Weight]:
-    return table_weights(config, _PARTS)
+    return table_weights(config, PARTS)

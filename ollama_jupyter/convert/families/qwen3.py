@@ -26,7 +26,7 @@ DEFAULTS: Mapping[str, Any] = {"head_dim": 128}
 source_name = plain_name
 extras = no_extras
 
-_PARTS = (
+PARTS = (
     *ATTENTION,
     *HEAD_NORMS,
     Part("ffn_norm.weight", "post_attention_layernorm.weight", ("hidden",)),
@@ -41,4 +41,4 @@ def metadata(folder: Folder, config: Config) -> Metadata:
 
 
 def weights(config: Config) -> Iterator[Weight]:
-    return table_weights(config, _PARTS)
+    return table_weights(config, PARTS)

@@ -1,4 +1,4 @@
-"""A TCP proxy that lets so many bytes through towards the client, and then waits to be opened."""
+"""A TCP proxy that lets so many bytes through towards the client and then waits to be opened, or cuts connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Iterator
 
 
 class GatedProxy:
-    """Forwards connections to `target` (`host:port`). `passed` counts the bytes that clients have got."""
+    """Forwards connections to `target` (`host:port`). `passed` counts the bytes that clients have got.
+
+    `cuts`: each ends one connection, once its client has sent more than so many bytes.
+    """
 
     def __init__(self, target: str, limit: int) -> None:
         host, _, port = target.rpartition(":")
@@ -23,6 +26,7 @@ class GatedProxy:
         self._sockets: set[socket.socket] = set()
         self.host = f"127.0.0.1:{self._server.getsockname()[1]}"
         self.passed = 0
+        self.cuts: list[int] = []
         self.active = 0  # connections that neither side has closed
 
     def open(self) -> None:
@@ -42,9 +46,14 @@ class GatedProxy:
                     self._threads[-1].start()
 
     def _up(self, client: socket.socket, upstream: socket.socket) -> None:
+        sent = 0
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
                 upstream.sendall(data)
+                sent += len(data)
+                if self.cuts and sent > self.cuts[0]:
+                    self.cuts.pop(0)
+                    break
         for end in (client, upstream):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

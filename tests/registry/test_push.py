@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gated_proxy import gated
 from registries import blobs_of, docker_registry
 from upload_server import UploadServer, upload_server
 
@@ -296,6 +297,16 @@ def test_docker_registry(store: Store, tmp_path: Path) -> None:
         assert f"sha256:{child.digest}" in blobs_of(tmp_path / "registry")
         links = tmp_path / "registry/docker/registry/v2/repositories/ns/child/_layers/sha256"
         assert {f"sha256:{path.name}" for path in links.iterdir()} == digests(child)
+
+
+@pytest.mark.needs("docker-registry")
+def test_docker_registry_behind_a_bad_line(store: Store, tmp_path: Path) -> None:
+    with docker_registry(tmp_path / "registry") as host, gated(host, 10**9) as proxy:
+        manifest = model(store, f"{proxy.host}/ns/m")
+        proxy.cuts = [150, 50_000, 50_000]
+        push(store, f"{proxy.host}/ns/m")
+        assert not proxy.cuts
+        assert blobs_of(tmp_path / "registry") == digests(manifest) | {f"sha256:{manifest.digest}"}
 
 
 @pytest.mark.needs("docker-registry")

@@ -81,7 +81,8 @@ def _model(shown: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[Row]:
         yield ["Remote model", shown.get("remote_model") or ""]
         yield ["Remote URL", shown["remote_host"]]
     architecture = str(info.get("general.architecture") or details.get("family") or "")
-    size = details.get("parameter_size") or parameters(int(info.get("general.parameter_count") or 0))
+    count = info.get("general.parameter_count")
+    size = details.get("parameter_size") or (count and parameters(int(count)))
     rows = [
         ("architecture", architecture),
         ("parameters", size),

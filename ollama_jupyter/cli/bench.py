@@ -98,7 +98,7 @@ class Bench:
                 f"WARNING: {short}/{done} epochs for '{model}' had short responses "
                 f"(<{self._flags['max_tokens']} tokens). Generation metrics may be unreliable."
             )
-        return done == self._flags["epochs"]
+        return bool(done == self._flags["epochs"])
 
     def _warm_up(self, client: ollama.Client, model: str) -> None:
         for turn in range(1, self._flags["warmup"] + 1):

@@ -27,9 +27,10 @@ def show(call: Call) -> int:
     if len(wanted) > 1:
         parts = "'--license', '--modelfile', '--parameters', '--system', or '--template'"
         raise OllamaError(f"only one of {parts} can be specified")
-    with connected() as client:
+    sdk: Any
+    with connected() as sdk:  # its own `show` knows no `verbose`
         request = {"model": call.args[0], "verbose": call.flags["verbose"]}
-        shown = client._request_raw("POST", "/api/show", json=request).json()
+        shown = sdk._request_raw("POST", "/api/show", json=request).json()
     if wanted:
         return _print_part(shown.get(wanted[0]) or "", "" if wanted[0] in ("system", "template") else "\n")
     for line in blocks(shown, verbose=call.flags["verbose"]):

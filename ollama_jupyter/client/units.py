@@ -71,7 +71,7 @@ def clock(seconds: float) -> str:
     """A time that is left, in at most two units: `3s`, `1m5s`, `2h10m`, `99h+`."""
     if seconds >= 100 * _HOUR:
         return "99h+"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(int(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60}h{minutes % 60}m"
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"

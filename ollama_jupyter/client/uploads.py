@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ollama_jupyter.client.errors import OllamaError
 from ollama_jupyter.messages import Progress
@@ -50,7 +50,8 @@ def upload(client: ollama.Client, file: Path, digest: str, on_progress: Report) 
                     on_progress(Progress(status, digest, total, done))
 
             headers = {"Content-Type": "application/octet-stream", "Content-Length": str(total)}
-            client._request_raw("POST", f"/api/blobs/{digest}", content=body(), headers=headers)
+            sdk: Any = client  # its methods of this kind have no types
+            sdk._request_raw("POST", f"/api/blobs/{digest}", content=body(), headers=headers)
     on_progress(Progress(status, digest, total, total))
 
 
@@ -59,7 +60,7 @@ def has_blob(client: ollama.Client, digest: str) -> bool:
     reply = client._client.head(f"/api/blobs/{digest}")
     if reply.status_code != 404:
         reply.raise_for_status()
-    return reply.is_success
+    return bool(reply.is_success)
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:

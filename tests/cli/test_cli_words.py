@@ -65,7 +65,7 @@ def test_times_that_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "0s"), (3.4, "3s"), (59.6, "1m0s"), (65, "1m5s"), (7800, "2h10m"), (360_000, "99h+")],
+    [(0.2, "0s"), (3.4, "3s"), (59.6, "59s"), (60.1, "1m0s"), (65, "1m5s"), (7800, "2h10m"), (360_000, "99h+")],
 )
 def test_times_that_are_left(seconds: float, text: str) -> None:
     assert clock(seconds) == text

@@ -340,6 +340,16 @@ class PullRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifyRequest:
+    """`/api/verify`, ours. Without a `model` the whole store; `insecure` is for registries that `repair` asks."""
+
+    model: str = ""
+    repair: bool = False
+    insecure: bool = False
+    stream: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class PushRequest:
     """`/api/push`, as PullRequest."""
 

@@ -356,18 +356,6 @@ def test_downloads_are_given_up_after_a_month(store: Store) -> None:
     assert [path for path in kept if not path.exists()] == []
 
 
-def test_what_a_download_under_way_has_finished_stays(store: Store) -> None:
-    old = unnamed(store)
-    (store.models / "partial").mkdir(exist_ok=True)
-    journal = store.models / "partial" / f"sha256-{'a' * 64}.journal"
-    journal.write_text(json.dumps({"layers": [str(Digest.of(b"unnamed"))]}))
-    recover(store)
-    assert old.exists()
-    journal.unlink()
-    recover(store)
-    assert not old.exists()
-
-
 def test_verdicts_on_blobs_that_are_gone_go(store: Store) -> None:
     probes = store.models / "probes"
     probes.mkdir()

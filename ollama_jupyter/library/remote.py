@@ -53,9 +53,9 @@ class Remote:
             from ollama_jupyter import registry
 
             target = self._store.manifests.canonical(name)
-            access = self._access(request, trusted)
+            terms = self._access(request, trusted)
             told = telling(self._store, target, report)
-            registry.pull(self._store, target, access=access, report=told, cancel=cancel, prune=prune)
+            registry.pull(self._store, target, access=terms, report=told, cancel=cancel, prune=prune)
 
         return self._transfers.follow(("pull", name, request.insecure, trusted), PULL_OPENING, work)
 
@@ -70,25 +70,30 @@ class Remote:
             from ollama_jupyter import registry
 
             self._ensure(name, lambda progress: None)
-            access = self._access(request, trusted)
-            registry.push(self._store, name, access=access, report=report, cancel=cancel)
+            terms = self._access(request, trusted)
+            registry.push(self._store, name, access=terms, report=report, cancel=cancel)
 
         return self._transfers.follow(("push", name, request.insecure, trusted), PUSH_OPENING, work)
 
     def _access(self, request: PullRequest | PushRequest, trusted: bool) -> Access:
-        from ollama_jupyter.registry import Access
-
-        return Access(
-            insecure=request.insecure,
-            trusted=trusted,
-            registries=self._settings.registries,
-            key=Path.home() / ".ollama" / "id_ed25519",
-            streams=self._settings.transfer_streams,
-        )
+        return access(self._settings, insecure=request.insecure, trusted=trusted)
 
     async def close(self) -> None:
         """End what is under way; partly fetched files stay for the next time."""
         await self._transfers.close()
+
+
+def access(settings: Settings, *, insecure: bool, trusted: bool) -> Access:
+    """The terms of a transfer that somebody asked for."""
+    from ollama_jupyter.registry import Access
+
+    return Access(
+        insecure=insecure,
+        trusted=trusted,
+        registries=settings.registries,
+        key=Path.home() / ".ollama" / "id_ed25519",
+        streams=settings.transfer_streams,
+    )
 
 
 async def _unqualified(text: str) -> AsyncGenerator[Progress, None]:

@@ -17,6 +17,7 @@ from ollama_jupyter.library.describe import describe
 from ollama_jupyter.library.embedded import DISTRIBUTION, NAME, EmbeddedModel
 from ollama_jupyter.library.listing import Listing
 from ollama_jupyter.library.remote import Remote
+from ollama_jupyter.library.tools import StoreTools
 from ollama_jupyter.library.work import UPLOADS, Report, in_thread, stream
 from ollama_jupyter.messages import (
     CreateRequest,
@@ -49,6 +50,7 @@ class Library:
         self._probe = probe
         self._embedded = EmbeddedModel(store)
         self._listing = Listing(store)
+        self.tools = StoreTools(store, settings, self._embedded)
         self.recovery = threading.Thread(target=self._recover, name="ollama-recovery", daemon=True)
         self._remote = Remote(store, settings, self._embedded.ensure)
 

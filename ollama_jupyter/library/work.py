@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -54,7 +54,7 @@ def _guarded(work: Callable[[], T]) -> T:
         raise OllamaJupyterError(f"the model store failed: {reason}") from None
 
 
-async def stream(work: Work) -> AsyncIterator[Progress]:
+async def stream(work: Work) -> AsyncGenerator[Progress, None]:
     """What `work` reports, as it happens. Whoever stops listening ends the work at its next report."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Progress | None] = asyncio.Queue()

@@ -29,11 +29,9 @@ YOUNG_BLOB = HOUR
 """Seconds for which a blob that no manifest names yet may belong to a create or a pull under way."""
 OLD_PARTIAL = 30 * 24 * HOUR
 """Seconds after which nobody comes back for half a download."""
-MAX_JOURNAL = 4 << 20
 
 _OLD_SPELLING = re.compile(r"sha256:([0-9a-f]{64})\Z")
 _OLLAMAS_PARTIAL = re.compile(r"sha256[:-][0-9a-f]{64}-partial")
-_DIGESTS = re.compile(rb"sha256[:-]([0-9a-f]{64})")
 
 
 @dataclass(slots=True)
@@ -105,22 +103,12 @@ def _is_readable(store: Store, name: ModelName) -> bool:
 
 def _drop_unnamed(store: Store) -> int:
     young = time.time() - YOUNG_BLOB
-    named = store.manifests.referenced() | _named_by_journals(store.models)
+    named = store.manifests.referenced()
     old = [d for d in store.blobs.own() if d not in named and _changed(store.blobs.own_path(d)) < young]
     for digest in old:
         store.blobs.delete(digest)
         store.forget(digest)
     return len(old)
-
-
-def _named_by_journals(models: Path) -> set[Digest]:
-    """What downloads that can still be resumed mention: their finished layers wait for the others."""
-    digests: set[Digest] = set()
-    for path in _files(models / "partial"):
-        with contextlib.suppress(OSError):
-            if path.suffix in (".json", ".journal") and path.stat().st_size <= MAX_JOURNAL:
-                digests.update(Digest(match.decode()) for match in _DIGESTS.findall(path.read_bytes()))
-    return digests
 
 
 def _drop_partials(models: Path) -> int:

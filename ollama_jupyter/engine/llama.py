@@ -173,7 +173,7 @@ class LlamaBackend:
                 raise ModelLoadError("llama.cpp cannot load the model's adapter: it does not fit this model")
             self._adapters.append(adapter)
         if self._adapters:
-            handles = (ctypes.c_void_p * len(self._adapters))(*self._adapters)
+            handles = (C.llama_adapter_lora_p_ctypes * len(self._adapters))(*self._adapters)
             scales = (ctypes.c_float * len(self._adapters))(*[1.0] * len(self._adapters))
             C.llama_set_adapters_lora(self._context, handles, len(self._adapters), scales)
 

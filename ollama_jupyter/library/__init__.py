@@ -1,7 +1,8 @@
-"""The slow verbs that need no loaded model: list, show, create, copy, delete, and the blobs that clients upload."""
+"""The slow verbs that need no loaded model: list, show, create, pull, push, copy, delete, and what clients upload."""
 
 from __future__ import annotations
 
-from ollama_jupyter.library.verbs import BlobUpload, Library
+from ollama_jupyter.library.uploads import BlobUpload
+from ollama_jupyter.library.verbs import Library
 
 __all__ = ["BlobUpload", "Library"]

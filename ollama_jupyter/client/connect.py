@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import httpx
     import ollama
 
+    from ollama_jupyter.client.hangup import Hangup
+
 CONNECT_SECONDS = 3.0
 HIDDEN = "•••"
 HOW_TO_START = (
@@ -49,9 +51,13 @@ class Server:
         return text
 
     def client(
-        self, *, read_seconds: float | None = None, on_response: Callable[[httpx.Response], None] | None = None
+        self,
+        *,
+        read_seconds: float | None = None,
+        on_response: Callable[[httpx.Response], None] | None = None,
+        hangup: Hangup | None = None,
     ) -> ollama.Client:
-        """A client that its user closes. Answers may take any time unless `read_seconds` says otherwise."""
+        """A client that its user closes. Answers may take any time unless `read_seconds` or `hangup` ends them."""
         import httpx
         import ollama
 
@@ -61,7 +67,10 @@ class Server:
             timeout=httpx.Timeout(read_seconds, connect=connect),
             # httpx sends loopback to an HTTP proxy too, if the environment names one; no proxy can reach our loopback.
             trust_env=not self.host.is_loopback,
-            event_hooks={"response": [on_response] if on_response else []},
+            event_hooks={
+                "request": [] if hangup is None else [hangup.watch],
+                "response": [on_response] if on_response else [],
+            },
         )
 
     def version(self) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import httpx
     import ollama
 
+    from ollama_jupyter.client.hangup import Hangup
+
 
 @dataclass
 class Answer:
@@ -68,25 +70,32 @@ class Answer:
             self.truncated = Truncation(*(int(said.get(key, 0)) for key in ("messages", "tokens", "num_ctx")))
 
 
-def ask(server: Server, model: str, messages: Sequence[Turn], options: Mapping[str, Any], screen: Screen) -> Result:
-    """Ask, and show the answer while it comes. An interrupted answer is returned as far as it came.
+def ask(
+    server: Server,
+    model: str,
+    messages: Sequence[Turn],
+    options: Mapping[str, Any],
+    screen: Screen,
+    hangup: Hangup | None = None,
+) -> Result:
+    """Ask, and show the answer while it comes. One that Interrupt or `hangup` ended is returned as far as it came.
 
     Raises:
         OllamaError: for everything that the server or the way to it has to complain about.
     """
     answer = Answer(model)
     try:
-        with server.answering(), server.client(on_response=answer.watch) as client:
+        with server.answering(), server.client(on_response=answer.watch, hangup=hangup) as client:
             chunks = client.chat(model=model, messages=messages, stream=True, options=dict(options))
             # Closing the stream closes the connection, which is how the server learns that nobody listens any more.
             with closing(chunks):
                 _read(chunks, answer, screen)
-        result = answer.result()
-    except KeyboardInterrupt:
+        result = answer.result(INTERRUPTED if hangup else "")
+    except BaseException as end:
+        if not hangup and not isinstance(end, KeyboardInterrupt):
+            screen.finish(answer.text, str(answer.result().stats) if answer.text else "no answer")
+            raise
         result = answer.result(INTERRUPTED)
-    except BaseException:
-        screen.finish(answer.text, str(answer.result().stats) if answer.text else "no answer")
-        raise
     screen.finish(result.text, str(result.stats))
     return result
 

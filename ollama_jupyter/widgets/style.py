@@ -1,0 +1,94 @@
+"""How the widgets look: one style sheet in the colours of Jupyter's theme, light or dark."""
+
+from __future__ import annotations
+
+import ipywidgets
+
+PANEL = "ollama-panel"
+
+CSS = """
+.ollama-panel {
+  box-sizing: border-box; max-width: 760px; padding: 14px 16px 10px; gap: 8px; overflow: visible;
+  border: 1px solid var(--jp-border-color2, #c4c4c4); border-radius: 8px;
+  background: var(--jp-layout-color1, #fff); color: var(--jp-ui-font-color1, #212121);
+  font-family: var(--jp-ui-font-family, system-ui, sans-serif);
+}
+.ollama-panel .widget-box { overflow: visible; }
+.ollama-panel .ollama-row { align-items: center; gap: 8px; }
+.ollama-panel .ollama-row > .widget-text, .ollama-panel .ollama-row > .widget-dropdown,
+.ollama-panel .ollama-row > .widget-combobox, .ollama-panel .ollama-grow { flex: 1 1 0; width: auto; min-width: 0; }
+.ollama-panel .jupyter-widgets { margin: 0; }
+.ollama-panel .jupyter-button { flex: none; width: auto; min-width: 76px; padding: 0 12px; border-radius: 4px; }
+.ollama-panel .jupyter-button.ollama-small { min-width: 32px; padding: 0 8px; }
+.ollama-panel .jupyter-button:focus-visible, .ollama-panel input:focus-visible, .ollama-panel select:focus-visible,
+.ollama-panel textarea:focus-visible {
+  outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px;
+}
+.ollama-panel .widget-label { color: var(--jp-ui-font-color1, #212121); }
+.ollama-panel .ollama-row > * > .widget-label, .ollama-panel .ollama-field > .widget-label {
+  width: 84px; text-align: left; flex: none;
+}
+.ollama-panel .widget-text, .ollama-panel .widget-textarea, .ollama-panel .widget-dropdown,
+.ollama-panel .widget-combobox { width: auto; }
+.ollama-panel .widget-html .widget-html-content { line-height: 1.45; font-size: var(--jp-ui-font-size1, 13px); }
+.ollama-panel .widget-textarea textarea { resize: vertical; line-height: 1.45; padding: 6px 8px; }
+.ollama-panel .ollama-code textarea {
+  font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);
+}
+.ollama-panel .ollama-muted { color: var(--jp-ui-font-color2, #616161); }
+.ollama-panel .ollama-number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.ollama-panel .ollama-heading { font-weight: 600; }
+.ollama-panel .ollama-error { color: var(--jp-ui-font-color1, #212121); }
+.ollama-panel .ollama-error::before {
+  content: "!"; display: inline-block; box-sizing: border-box; width: 16px; height: 16px; margin-right: 8px;
+  border-radius: 50%; background: var(--jp-error-color1, #d32f2f); color: #fff;
+  font-weight: 700; font-size: 11px; line-height: 16px; text-align: center;
+}
+.ollama-panel .ollama-status { min-height: 1.45em; overflow-wrap: anywhere; }
+.ollama-panel .ollama-meter { align-items: stretch; gap: 4px; }
+.ollama-panel .ollama-meter .widget-inline-hbox .progress, .ollama-panel .ollama-meter .widget-hprogress {
+  width: auto; height: 8px;
+}
+.ollama-panel .ollama-meter .widget-hprogress .progress {
+  position: static; height: 8px; margin: 0; border: 0; border-radius: 4px; overflow: hidden;
+  background: var(--jp-layout-color3, #bdbdbd);
+}
+.ollama-panel .ollama-meter .progress-bar { background: var(--jp-brand-color1, #1976d2); transition: width 0.15s; }
+.ollama-panel .ollama-rows { border-top: 1px solid var(--jp-border-color2, #e0e0e0); }
+.ollama-panel .ollama-rows.ollama-list { max-height: 248px; overflow-y: auto; }
+.ollama-panel .ollama-item {
+  flex: none; align-items: center; gap: 12px; padding: 5px 2px;
+  border-bottom: 1px solid var(--jp-border-color2, #e0e0e0);
+}
+.ollama-panel .ollama-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.ollama-panel .ollama-scroll.widget-box {
+  flex-direction: column-reverse; max-height: 440px; overflow-y: auto; padding: 2px 0;
+  border-top: 1px solid var(--jp-border-color2, #e0e0e0); border-bottom: 1px solid var(--jp-border-color2, #e0e0e0);
+}
+.ollama-panel .ollama-turns { flex: none; gap: 12px; padding: 12px 4px; }
+.ollama-panel .ollama-who { font-size: 12px; font-weight: 600; margin-bottom: 2px; }
+.ollama-panel .ollama-said { font-size: 14px; overflow-wrap: anywhere; }
+.ollama-panel .ollama-asked { white-space: pre-wrap; background: var(--jp-layout-color2, #eee);
+  border-radius: 8px; padding: 8px 12px; }
+.ollama-panel .ollama-prose.jp-RenderedHTMLCommon { padding: 0; font-size: 14px; line-height: 1.55; }
+.ollama-panel .ollama-prose > :first-child { margin-top: 0; }
+.ollama-panel .ollama-prose > :last-child { margin-bottom: 0; }
+.ollama-panel .ollama-prose :is(h1, h2, h3, h4, h5, h6) { font-size: 15px; font-weight: 600; margin: 1em 0 0.4em; }
+.ollama-panel .ollama-prose pre {
+  padding: 8px 10px; border-radius: 4px; overflow-x: auto; background: var(--jp-layout-color2, #eee);
+  font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);
+}
+.ollama-panel .ollama-foot { font-size: 12px; margin-top: 4px; color: var(--jp-ui-font-color2, #616161); }
+.ollama-panel .ollama-empty { padding: 20px 8px; text-align: center; color: var(--jp-ui-font-color2, #616161); }
+"""
+
+
+def sheet() -> ipywidgets.HTML:
+    """The style sheet as a child of a panel, taking no room. Each panel has its own: any of them may be closed first."""
+    return ipywidgets.HTML(f"<style>{CSS}</style>", layout=ipywidgets.Layout(display="none"))
+
+
+def styled(widget: ipywidgets.DOMWidget, *classes: str) -> ipywidgets.DOMWidget:
+    for name in classes:
+        widget.add_class(f"ollama-{name}")
+    return widget

@@ -26,7 +26,7 @@ FEW = {"num_predict": 4, "temperature": 0}
 
 @dataclass
 class Place:
-    """A registry that holds `ns/tiny:1`, and a server that made it."""
+    """A registry that holds `ns/tiny:1` and `ns/other`, of the same weights, and a server that made them."""
 
     door: Door
     models: Path
@@ -48,6 +48,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             digest = client.create_blob(base / "tiny.gguf")
             client.create(place.name, files={"tiny.gguf": digest}, system="be brief", parameters={"top_k": 1})
             client.push(place.name, insecure=True)
+            client.create(f"{host}/ns/other", from_=place.name, system="be long")
+            client.push(f"{host}/ns/other", insecure=True)
         assert len(weights) > 6_000_000
         yield place
     assert not (base / ".ollama" / "id_ed25519").exists(), "nobody asked who we are"
@@ -102,7 +104,7 @@ def test_a_round_trip_gives_the_same_model(place: Place) -> None:
             "pushing manifest",
             "success",
         ]
-        for known in (name, place.name):
+        for known in digests(place.door):
             client.delete(known)
         assert blobs(place.models) == set()
 
@@ -203,6 +205,18 @@ def test_two_clients_share_one_download_and_one_that_leaves_does_not_end_it(plac
                 assert said[-1] == {"status": "success"}
         assert proxy.passed < 7_500_000
         assert set(digests(door)) == {f"{proxy.host}/ns/tiny:1"}
+
+
+def test_two_models_share_the_blob_that_both_have(place: Place, tmp_path: Path) -> None:
+    with gated(place.host, 3_000_000) as proxy, serve(tmp_path / "models") as door:
+        names = [f"{proxy.host}/ns/tiny:1", f"{proxy.host}/ns/other:latest"]
+        with ThreadPoolExecutor(2) as pool:
+            pulls = [pool.submit(lines, door, "/api/pull", model=name, insecure=True) for name in names]
+            until(lambda: proxy.passed >= 3_000_000)
+            proxy.open()
+            assert [pull.result()[-1] for pull in pulls] == [{"status": "success"}] * 2
+        assert proxy.passed < 7_500_000
+        assert set(digests(door)) == set(names)
 
 
 def test_when_all_have_left_it_ends_and_the_next_goes_on_where_it_was(place: Place, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -47,7 +48,8 @@ class Folder:
         """
         try:
             with self.path(name).open("rb") as file:
-                data = file.read(limit + 1)
+                size = os.fstat(file.fileno()).st_size
+                data = file.read(min(size, limit) + 1)  # asking for more would set aside the memory for it
         except FileNotFoundError:
             raise ConversionError(f"{name} is missing") from None
         except OSError as error:

@@ -45,20 +45,19 @@ class Tensor:
     def nbytes(self) -> int:
         return prod(self.shape) * _SIZES[self.dtype]
 
-    def open(self) -> NDArray[Any]:
-        """The numbers, mapped into memory and read as they are used. BF16 comes as the uint16 that it is stored as.
+    def check_type(self) -> None:
+        """Raise ConversionError unless the numbers are plain floats of 16 or 32 bits."""
+        if self.dtype not in _READABLE:
+            raise ConversionError(
+                f'tensor "{self.name[:80]}" is of type {self.dtype}; only F32, F16 and BF16 can be converted'
+            )
 
-        Raises:
-            ConversionError: for a type that is no plain float of 16 or 32 bits.
-        """
+    def open(self) -> NDArray[Any]:
+        """The numbers, mapped into memory and read as they are used. BF16 comes as the uint16 that it is stored as."""
         import numpy as np
 
-        kind = _READABLE.get(self.dtype)
-        if kind is None:
-            raise ConversionError(
-                f'tensor "{self.name}" is of type {self.dtype}; only F32, F16 and BF16 can be converted'
-            )
-        return _mapped(np.dtype(kind), self)
+        self.check_type()
+        return _mapped(np.dtype(_READABLE[self.dtype]), self)
 
 
 def _mapped(dtype: np.dtype[Any], tensor: Tensor) -> NDArray[Any]:

@@ -40,6 +40,8 @@ class Weight:
         return "BF16" if tensor.dtype == "BF16" else "F16"
 
     def check(self, tensor: Tensor) -> None:
+        """Raise ConversionError if `tensor` cannot be the source: another type of numbers, or another shape."""
+        tensor.check_type()
         if tensor.shape != self.shape:
             found, wanted = (" x ".join(map(str, shape)) or "a scalar" for shape in (tensor.shape, self.shape))
             raise ConversionError(f'tensor "{tensor.name}" is {found}, but config.json asks for {wanted}')

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import serialize_file
 from safetensors.numpy import save_file
 
 from .reference import Array, head_size
@@ -86,16 +86,21 @@ def save(folder: Path, config: dict[str, Any], weights: dict[str, Array], kind: 
 
 def save_weights(path: Path, weights: dict[str, Array], kind: str = "F16") -> None:
     if kind == "BF16":
-        serialize_file({name: _bfloat(values) for name, values in weights.items()}, str(path))
+        _save_bfloat(path, weights)
     else:
         dtype = {"F16": np.float16, "F32": np.float32}[kind]
         save_file({name: np.ascontiguousarray(values, dtype) for name, values in weights.items()}, str(path))
 
 
-def _bfloat(values: Array) -> dict[str, Any]:
-    """The upper half of each number, which is exact where `as_bfloat` made it so."""
-    data = (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
-    return {"dtype": "bfloat16", "shape": list(values.shape), "data": data}
+def _save_bfloat(path: Path, weights: dict[str, Array]) -> None:
+    """The upper half of each number, which is exact where `as_bfloat` made it so. numpy has no such type."""
+    header, data = {}, b""
+    for name, values in weights.items():
+        half = (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        header[name] = {"dtype": "BF16", "shape": values.shape, "data_offsets": [len(data), len(data) + len(half)]}
+        data += half
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 def as_bfloat(weights: dict[str, Array]) -> dict[str, Array]:

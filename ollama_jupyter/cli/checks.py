@@ -8,48 +8,63 @@ from typing import Any
 
 from ollama_jupyter.cli.commands import Call
 from ollama_jupyter.cli.progress import Bars
-from ollama_jupyter.cli.server import is_there
+from ollama_jupyter.cli.server import NOT_THERE, is_there
 from ollama_jupyter.client import reports, routes
 from ollama_jupyter.client.connect import Server
+from ollama_jupyter.client.errors import OllamaError
+from ollama_jupyter.config import Settings
+from ollama_jupyter.messages import VerifyRequest
 
 Report = Mapping[str, Any]
 
 
 def verify(call: Call) -> int:
     """Hash the files of a model, or of all. Exit code 1 if one is damaged and was not repaired."""
-    server, model, repair = Server.find(), "".join(call.args), call.flags["repair"]
+    server, model, repair = _server(), "".join(call.args), call.flags["repair"]
     with Bars() as bars:
-        if is_there(server):
+        if server:
             report: Report = routes.verify(server, model, repair=repair, on_progress=bars.show)
         else:
-            from ollama_jupyter.cli.local_checks import verify as verify_here
+            from ollama_jupyter.library.tools import verify_store
 
-            report = verify_here(model, repair=repair, on_progress=bars.show)
+            request = VerifyRequest(model, repair=repair)
+            report = verify_store(Settings.from_env(), request, bars.show).to_json()
     return _tell(call, report, reports.render_verify, ok=bool(report.get("ok")))
 
 
 def scan(call: Call) -> int:
     """Look through a model. Exit code 1 if something in it is dangerous."""
-    server, [model] = Server.find(), call.args
-    if is_there(server):
+    server, [model] = _server(), call.args
+    if server:
         report: Report = routes.scan(server, model)
     else:
-        from ollama_jupyter.cli.local_checks import scan as scan_here
+        from ollama_jupyter.library.tools import scan_model
 
-        report = scan_here(model)
+        report = scan_model(Settings.from_env(), model).to_json()
     return _tell(call, report, reports.render_scan, ok=report.get("verdict") != "danger")
 
 
 def doctor(call: Call) -> int:
     """Examine the machine and the store. Exit code 1 if a check failed."""
+    server = _server()
+    if server is None:
+        raise OllamaError(NOT_THERE)
+    report = routes.doctor(server)
+    return _tell(call, report, reports.render_doctor, ok=bool(report.get("ok")))
+
+
+def _server() -> Server | None:
+    """The server that runs, None if that would be one of this machine and does not.
+
+    Raises:
+        OllamaError: if it would be one of another machine, whose store is not here.
+    """
     server = Server.find()
     if is_there(server):
-        report: Report = routes.doctor(server)
-    else:
-        from ollama_jupyter.cli.local_checks import doctor as doctor_here
-
-        report = doctor_here()
-    return _tell(call, report, reports.render_doctor, ok=bool(report.get("ok")))
+        return server
+    if not server.host.is_loopback:
+        raise OllamaError(NOT_THERE)
+    return None
 
 
 def _tell(call: Call, report: Report, render: Callable[[Report], list[str]], *, ok: bool) -> int:

@@ -57,15 +57,17 @@ class Bars:
         self._display.clear()
 
     def show(self, step: Step) -> None:
-        """Take in one line of progress: those with a digest are bars, the others a status.
+        """Take in one line of progress: those with a digest or a total are bars, the others a status.
 
         Bars of nothing yet are not drawn: a pull announces every layer at once, and Ollama's shows those at work.
         """
-        if not step.digest:
-            self.status(str(step.status or ""))
-        elif step.completed or str(step.digest) in self._bars:
+        text, total, completed = str(step.status or ""), int(step.total or 0), int(step.completed or 0)
+        key = str(step.digest or (text if total else ""))
+        if key in self._bars or (key and completed):
             self._end_status()
-            self._set_bar(str(step.digest), str(step.status or ""), step.total or 0, step.completed or 0)
+            self._set_bar(key, text, total, completed)
+        elif not step.digest:
+            self.status(text)
 
     def status(self, text: str) -> None:
         """The step that is now worked on; the same text again changes nothing."""

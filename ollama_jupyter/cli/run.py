@@ -166,7 +166,7 @@ def _generate(server: Server, model: Model, prompt: str, settings: Settings) -> 
 def _embed(server: Server, model: Model, wanted: Run) -> None:
     """Print the embedding as one JSON array."""
     if not wanted.prompt:
-        usage = f'Usage: ollama run {model.name} "your text here"'
+        usage = f'Usage: ollama-jupyter run {model.name} "your text here"'
         raise OllamaError(f"embedding models require input text. {usage}")
     with server.answering(), server.client() as client:
         embeddings = client.embed(

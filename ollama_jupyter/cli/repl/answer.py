@@ -59,10 +59,13 @@ def ask(server: Server, start: Callable[[ollama.Client], Any], *, wrap: bool, hi
     with Waiting() as waiting:
         view = View(waiting, wrap=wrap, hide_thinking=hide_thinking)
         try:
-            with server.answering(), server.client(on_response=answer.cut.watch) as client:
-                # Closing the stream closes the connection: that is how the server learns that nobody listens.
-                with closing(start(client)) as chunks:
-                    answer.read(chunks, view)
+            # Closing the stream closes the connection, which is how the server learns that nobody listens any more.
+            with (
+                server.answering(),
+                server.client(on_response=answer.cut.watch) as client,
+                closing(start(client)) as chunks,
+            ):
+                answer.read(chunks, view)
         except KeyboardInterrupt:
             pass
         except OllamaError:

@@ -16,13 +16,13 @@ class Waiting:
 
     def __init__(self) -> None:
         self._over = threading.Event()
+        self._over.set()  # not begun
         self._thread = threading.Thread(target=self._turn, name="waiting", daemon=True)
 
     def __enter__(self) -> Waiting:
         if sys.stderr.isatty():
+            self._over.clear()
             self._thread.start()
-        else:
-            self._over.set()
         return self
 
     def __exit__(self, *_: object) -> None:

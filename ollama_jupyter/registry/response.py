@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import http.client
+import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,18 +122,15 @@ class Response:
 
 def readable(text: str) -> str:
     """A stranger's text as one line of printable characters, without HTML's tags, cut to a length that can be shown."""
-    import re
-
     without_tags = re.sub(r"(?is)<(script|style|head)\b.*?(</\1>|\Z)|<[^>]*>?", " ", text)
-    line = " ".join("".join(char if char.isprintable() else " " for char in without_tags).split())
+    plain = html.unescape(without_tags)
+    line = " ".join("".join(char if char.isprintable() else " " for char in plain).split())
     return line if len(line) <= EXCERPT else line[:EXCERPT] + "…"
 
 
 @contextmanager
 def passing(url: URL, cancel: threading.Event) -> Iterator[None]:
     """Failures of the network become errors of ours; any of them, once the transfer was cancelled, is that."""
-    import ssl
-
     host = url.origin.netloc
     try:
         yield

@@ -16,7 +16,7 @@ from upload_server import UploadServer, upload_server
 from ollama_jupyter import registry
 from ollama_jupyter.errors import Canceled, Forbidden, ModelLoadError, ModelNotFound, RegistryError
 from ollama_jupyter.messages import Progress
-from ollama_jupyter.names import ModelName
+from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.registry import Access, patience, upload
 from ollama_jupyter.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, Manifest
 from ollama_jupyter.store.models import Store
@@ -247,6 +247,38 @@ def test_no_token_is_asked_for_elsewhere(store: Store, server: UploadServer) -> 
         with pytest.raises(RegistryError, match="does not match original host"):
             push(store, name)
     assert not other.requests
+
+
+def test_an_upload_that_goes_on_elsewhere_takes_no_credentials_along(store: Store, server: UploadServer) -> None:
+    name = f"{server.host}/ns/m"
+    manifest = model(store, name)
+    with upload_server() as other:
+        server.realm = f"http://{server.host}/token"
+        server.sends_to = f"http://{other.host}/uploads"
+        other.uploads["/uploads"] = bytearray()
+        other.answers["PUT"] = [400]
+        with pytest.raises(RegistryError, match="finishing an upload: 400"):
+            push(store, name)
+    assert str(Digest.of(bytes(other.uploads["/uploads"]))) == str(manifest.layers[0].digest)
+    assert not [request for request in other.requests if "authorization" in request.headers]
+
+
+@pytest.mark.parametrize(
+    ("location", "error", "message"),
+    [
+        ("http://169.254.169.254/latest/meta-data", Forbidden, "never contacted"),
+        ("file:///etc/passwd", RegistryError, "no URL"),
+        ("http://user:secret@127.0.0.1/", RegistryError, "no URL"),
+    ],
+)
+def test_an_upload_does_not_go_on_just_anywhere(
+    store: Store, server: UploadServer, location: str, error: type[Exception], message: str
+) -> None:
+    server.sends_to = location
+    name = f"{server.host}/ns/m"
+    model(store, name)
+    with pytest.raises(error, match=message):
+        push(store, name)
 
 
 def test_private_addresses_only_for_whom_may(store: Store, server: UploadServer) -> None:

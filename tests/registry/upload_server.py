@@ -42,6 +42,7 @@ class UploadServer:
     storage: str = ""  # where chunks are redirected to
     reads_before_redirect: bool = True
     realm: str = ""  # asks for a token from there
+    sends_to: str = ""  # where uploads are to go on, instead of here
 
     def asked(self, method: str, part: str = "") -> list[Request]:
         return [request for request in self.requests if request.method == method and part in request.path]
@@ -134,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path = f"{self.asked.path}{len(self.state.uploads)}"
         self.state.uploads[path] = bytearray()
-        self.answer(202, location=f"{path}?state=0")
+        self.answer(202, location=self.state.sends_to or f"{path}?state=0")
 
     def do_PATCH(self) -> None:
         if self.refused():

@@ -5,6 +5,7 @@ OllamaJupyterError (500)
 │   ├── InvalidName            a model name that does not follow the grammar
 │   ├── InvalidDigest          not `sha256:<64 hex>`
 │   ├── InvalidOption          an option of the wrong type or out of range
+│   ├── ModelfileError         what a Modelfile says wrong, and in which line
 │   ├── InvalidGGUF            a model file that our header reader refuses
 │   ├── ConversionError        a folder of safetensors that cannot become a GGUF
 │   ├── TemplateError          a chat template that does not parse, or ran over its limits
@@ -56,6 +57,14 @@ class InvalidDigest(BadRequest):
 
 class InvalidOption(BadRequest):
     pass
+
+
+class ModelfileError(BadRequest):
+    """`line` counts from 1; 0 stands for the text as a whole."""
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class InvalidGGUF(BadRequest):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ollama_jupyter.errors import BadRequest
+from ollama_jupyter.errors import BadRequest, ModelfileError
 from ollama_jupyter.messages import OPTIONS, Message
 
 log = logging.getLogger("ollama_jupyter")
@@ -41,10 +41,11 @@ _SEMVER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One instruction, its name in lower case."""
+    """One instruction, its name in lower case. `line` is where it begins, 0 for one that was never in a text."""
 
     name: str
     args: str
+    line: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         if self.name == "model":
@@ -103,9 +104,17 @@ class Modelfile:
             if command.name in _DEPRECATED:
                 log.warning("parameter %s is deprecated", command.name)
                 continue
-            value = parse_parameter(command.name, command.args)
+            value = _located(command)
             found[command.name] = found.get(command.name, []) + value if isinstance(value, list) else value
         return found
+
+
+def _located(command: Command) -> Any:
+    """The value of a PARAMETER command. Raises ModelfileError."""
+    try:
+        return parse_parameter(command.name, command.args)
+    except BadRequest as error:
+        raise ModelfileError(error.message, command.line) from None
 
 
 # ---- values -------------------------------------------------------------------------------------------------------
@@ -189,14 +198,14 @@ def parse(source: str | bytes) -> Modelfile:
     """Parse a Modelfile: UTF-8 text, or bytes that may be UTF-16 with a byte order mark.
 
     Raises:
-        BadRequest: with Ollama's message; lines count both `\\r` and `\\n`, as there.
+        ModelfileError: with Ollama's message; lines count both `\\r` and `\\n`, as there.
     """
     parser = _Parser()
     for rune in _decode(source):
         parser.feed(rune)
     commands = parser.finish()
     if not any(command.name == "model" for command in commands):
-        raise BadRequest("no FROM line")
+        raise ModelfileError("no FROM line")
     return Modelfile(tuple(commands))
 
 
@@ -218,6 +227,7 @@ class _Parser:
     def __init__(self) -> None:
         self._state = "nil"
         self._line = 1
+        self._begun = 1  # where the instruction begins that is being read
         self._text = ""
         self._name = ""
         self._role = ""
@@ -230,9 +240,9 @@ class _Parser:
     def finish(self) -> list[Command]:
         if self._state == "value":
             if not self._end_value():
-                raise BadRequest(_END)
+                raise ModelfileError(_END, self._begun)
         elif self._state not in ("nil", "comment"):
-            raise BadRequest(_END)
+            raise ModelfileError(_END, self._begun)
         return self._commands
 
     def _enter(self, state: str, text: str = "") -> None:
@@ -244,13 +254,14 @@ class _Parser:
         if rune.isprintable():
             self._text += rune
 
-    def _fail(self, message: str) -> BadRequest:
-        return BadRequest(f"(line {self._line}): {message}")
+    def _fail(self, message: str) -> ModelfileError:
+        return ModelfileError(f"(line {self._line}): {message}", self._begun)
 
     def _in_nil(self, rune: str) -> None:
         if rune == "#":
             self._enter("comment")
         elif rune not in " \t\r\n":
+            self._begun = self._line
             self._enter("name", rune)
 
     def _in_comment(self, rune: str) -> None:
@@ -270,7 +281,7 @@ class _Parser:
         if _is_letter(rune) or "0" <= rune <= "9" or rune == "_":
             return self._keep(rune)
         if rune not in " \t":
-            raise BadRequest(f"{_END}: {self._text}")
+            raise ModelfileError(f"{_END}: {self._text}", self._begun)
         self._name = self._text
         return self._enter("value")
 
@@ -278,7 +289,7 @@ class _Parser:
         if _is_letter(rune):
             return self._keep(rune)
         if rune not in " \t":
-            raise BadRequest(f"{_END}: {self._text}")
+            raise ModelfileError(f"{_END}: {self._text}", self._begun)
         if self._text not in _ROLES:
             raise self._fail(_BAD_ROLE)
         self._role = self._text
@@ -299,7 +310,8 @@ class _Parser:
         value = _unquote(self._text.strip())
         if value is None:
             return False
-        self._commands.append(Command(self._name, f"{self._role}: {value}" if self._role else value))
+        text = f"{self._role}: {value}" if self._role else value
+        self._commands.append(Command(self._name, text, self._begun))
         self._role = ""
         return True
 

@@ -67,7 +67,7 @@ class Chat(Panel):
         """Ask, as if `question` had been typed. Returns at once; `wait()` waits for the answer."""
         question = question.strip()
         if not question or self.busy:
-            return
+            return None
         if not self.model:
             self.refresh()
         if not self.model:
@@ -75,7 +75,9 @@ class Chat(Panel):
         self._say("")
         self._question.value = ""
         bubble = self._transcript.ask(question, self.model)
-        self._start(lambda hangup: self._answer(question, bubble, hangup), lambda end: self._ended(question, bubble, end))
+        self._start(
+            lambda hangup: self._answer(question, bubble, hangup), lambda end: self._ended(question, bubble, end)
+        )
         return None
 
     def clear(self) -> None:

@@ -50,8 +50,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _say(self, text: str, *, error: bool = False) -> None:
         self._said = safe_text(text)
+        self._status.value = self._message(self._said, error=error)
+
+    def _message(self, text: str, *, error: bool) -> str:
+        """A line as HTML that a screen reader speaks when it appears."""
         role, look = ("alert", "ollama-error") if error else ("status", "ollama-muted")
-        self._status.value = f'<div role="{role}" class="{look}">{html.escape(self._said)}</div>' if text else ""
+        return f'<div role="{role}" class="{look}">{html.escape(safe_text(text))}</div>' if text else ""
 
     def _trying(self, what: Callable[[], None]) -> bool:
         """Do something short, and say what speaks against it; whether it worked."""

@@ -56,7 +56,7 @@ class Pull(Panel):
         """Pull `name`, or what is in the field. Returns at once; `wait()` waits for the end."""
         name = (name or self.value).strip()
         if self.busy:
-            return
+            return None
         if not name:
             return self._say(f"Which model? For example {HINT}.", error=True)
         self.value = name

@@ -28,6 +28,8 @@ CSS = """
 .ollama-panel .ollama-row > * > .widget-label, .ollama-panel .ollama-field > .widget-label {
   width: 84px; text-align: left; flex: none;
 }
+.ollama-panel .ollama-column { gap: 8px; }
+.ollama-panel .ollama-row > .ollama-wide > .widget-label { width: 140px; }
 .ollama-panel .widget-text, .ollama-panel .widget-textarea, .ollama-panel .widget-dropdown,
 .ollama-panel .widget-combobox { width: auto; }
 .ollama-panel .widget-html .widget-html-content { line-height: 1.45; font-size: var(--jp-ui-font-size1, 13px); }
@@ -84,7 +86,7 @@ CSS = """
 
 
 def sheet() -> ipywidgets.HTML:
-    """The style sheet as a child of a panel, taking no room. Each panel has its own: any of them may be closed first."""
+    """The style sheet as a child that takes no room. Each panel has its own: any of them may be closed first."""
     return ipywidgets.HTML(f"<style>{CSS}</style>", layout=ipywidgets.Layout(display="none"))
 
 

@@ -45,9 +45,7 @@ class Work:
     def start(self, job: Job, ended: Ended) -> None:
         assert not self.is_running, "one job at a time"
         self._hangup = hangup = Hangup()
-        self._thread = threading.Thread(
-            target=lambda: ended(_outcome(job, hangup)), name="ollama-widget", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: ended(_outcome(job, hangup)), name="ollama-widget", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import pexpect
 import psutil
 import pytest
 from commands import PROGRAM, Cli, Done
@@ -258,3 +259,45 @@ def test_a_server_that_does_not_come_up(alone: Cli, monkeypatch: pytest.MonkeyPa
     assert done.code == 1
     assert "\nError: the server for this run did not start: it said nothing\n" in done.err
     assert psutil.Process().children(recursive=True) == before
+
+
+# ---- at a terminal ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def pty(cli: Cli, *arguments: str, columns: int = 40) -> Iterator[pexpect.spawn[str]]:
+    child = pexpect.spawn(
+        PROGRAM[0], [*PROGRAM[1:], "run", *arguments],
+        env=cli.env | {"TERM": "xterm-256color", "HOME": str(cli.folder)},
+        encoding="utf-8", timeout=60, dimensions=(24, columns), cwd=str(cli.folder),
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+def test_a_prompt_at_a_terminal_is_answered_in_whole_words(faked: Cli, fake: FakeOllama) -> None:
+    text = "These words would be longer than one line\x1b]0;hostile\x07"
+    fake.verbs["/api/generate"] = [said(piece) for piece in re.findall("...?", text)] + [END]
+    with pty(faked, MODEL, "x") as child:
+        child.expect(pexpect.EOF)
+        child.wait()
+    shown = child.before or ""
+    assert shown.endswith("These words would be longer than on\x1b[2D\x1b[K\r\none line]0;hostile\r\n\r\n")
+    assert "\x1b]0;" not in shown
+    assert child.exitstatus == 0
+
+
+def test_a_conversation_in_a_plain_pty(faked: Cli, fake: FakeOllama) -> None:
+    fake.says("Hello", " there")
+    with pty(faked, MODEL, columns=80) as child:
+        child.expect_exact("Send a message (/? for help)")
+        child.send("hi\r")
+        child.expect_exact("Hello there\r\n\r\n")
+        child.expect_exact("Send a message (/? for help)")
+        child.send("\x04")
+        child.expect(pexpect.EOF)
+        child.wait()
+    assert child.exitstatus == 0
+    assert "\x1b[?2004l" in (child.before or "")  # bracketed paste is switched off again

@@ -157,7 +157,7 @@ def test_help_and_show(fake: FakeOllama, open_: Open) -> None:
         "  /show license      Show model license",
         "  Ctrl + g            Open default editor to compose a prompt",
         "  /set parameter stop <string> <string> ...   Set the stop parameters",
-        "MIT[31m",  # nothing that would steer the terminal
+        "MIT\\x1b[31m",  # nothing that would steer the terminal
         "FROM x",
         "No system message was specified for this model.",
         "{{ .Prompt }}",

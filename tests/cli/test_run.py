@@ -278,13 +278,13 @@ def pty(cli: Cli, *arguments: str, columns: int = 40) -> Iterator[pexpect.spawn[
 
 
 def test_a_prompt_at_a_terminal_is_answered_in_whole_words(faked: Cli, fake: FakeOllama) -> None:
-    text = "These words would be longer than one line\x1b]0;hostile\x07"
+    text = "These words would be longer than one line\x1b]0;me\x07"
     fake.verbs["/api/generate"] = [said(piece) for piece in re.findall("...?", text)] + [END]
     with pty(faked, MODEL, "x") as child:
         child.expect(pexpect.EOF)
         child.wait()
     shown = child.before or ""
-    assert shown.endswith("These words would be longer than on\x1b[2D\x1b[K\r\none line]0;hostile\r\n\r\n")
+    assert shown.endswith("These words would be longer than on\x1b[2D\x1b[K\r\none line\\x1b]0;me\\x07\r\n\r\n")
     assert "\x1b]0;" not in shown
     assert child.exitstatus == 0
 

@@ -12,8 +12,9 @@ from ollama_jupyter.cli.repl.waiting import Waiting
 from ollama_jupyter.cli.repl.wrap import WordWrap
 
 GREY, BOLD, PLAIN = "\x1b[38;5;245m", "\x1b[1m", "\x1b[0m"
-# A model's words are a stranger's: of the control characters only line breaks and tabs reach a terminal.
-_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+# A model's words are a stranger's: of the control characters only line breaks and tabs reach a terminal as such.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+_CONTROLS[ord("\r")] = ""
 
 
 def width() -> int:

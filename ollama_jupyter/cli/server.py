@@ -31,7 +31,8 @@ def is_there(server: Server) -> bool:
             return False
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
-            raise OllamaError(f"HTTP {status} from {server.shown}: is that an Ollama server?") from None
+            question = "is OLLAMA_API_KEY set to its key?" if status == 401 else "is that an Ollama server?"
+            raise OllamaError(f"HTTP {status} from {server.shown}: {question}") from None
     return True
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import PROGRAM, Cli
-from doors import free_port
+from doors import free_port, serve
 
 from ollama_jupyter import __version__
 from ollama_jupyter.cli import main
@@ -182,6 +182,15 @@ def test_what_listens_is_no_server(nowhere: Cli) -> None:
         other.shutdown()
         thread.join()
     assert (done.code, done.err) == (1, f"Error: HTTP 501 from {host}: is that an Ollama server?\n")
+
+
+def test_a_server_with_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(tmp_path / "models", OLLAMA_JUPYTER_API_KEY="secret") as door:
+        cli = Cli(door.url, tmp_path)
+        message = f"Error: HTTP 401 from {door.url}: is OLLAMA_API_KEY set to its key?\n"
+        assert (cli("list").code, cli("list").err) == (1, message)
+        monkeypatch.setenv("OLLAMA_API_KEY", "secret")
+        assert cli.ok("ps").startswith("NAME")
 
 
 def test_a_reader_that_has_enough_is_no_error(faked: Cli) -> None:

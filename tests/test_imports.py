@@ -36,12 +36,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {"api", "service", "library", "manager", "doctor", "engine.probe"},
     "client": {"modelfile"},
     "notebook": {"client"},
-    "widgets": {"notebook", "client"},
+    "widgets": {"notebook", "client", "modelfile"},
     "cli": {"client", "modelfile", "server", "library", "doctor"},
 }
 # outside package -> the only rooms that may import it
 ONLY_IN: dict[str, set[str]] = {
-    "llama_cpp": {"engine.llama", "engine.vocab", "engine.quantize"},
+    "llama_cpp": {"engine.llama", "engine.vocab", "engine.quantize", "engine.devices"},
     "tornado": {"server"},
     "jupyter_server": {"server"},
     "IPython": {"", "notebook", "widgets"},

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -97,6 +98,30 @@ class Prober:
                 child.kill()
                 await child.wait()
         return _verdict(child.returncode or 0, out)
+
+
+def trial(path: Path, shards: tuple[str, ...] = (), timeout: float = 300.0) -> str:
+    """Load a file and make one token, in a child, whatever was found before; "" if it went well, else the reason. For
+    threads that may wait.
+
+    Raises:
+        EngineError: the child gave no verdict on the file: it ran out of time or memory, or was ended.
+    """
+    question = json.dumps({"path": str(path), "adapters": (), "shards": shards}).encode()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _BOOTSTRAP],
+            input=question,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=processes.environment(),
+            start_new_session=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineError("timed out waiting for the model to load") from None
+    return _verdict(done.returncode, done.stdout)
 
 
 _BOOTSTRAP = f"{processes.CLEAN_PATH}from ollama_jupyter.engine.probe import main; main()"

@@ -13,6 +13,7 @@ from ollama_jupyter.errors import Canceled, Stopping
 if TYPE_CHECKING:
     from ollama_jupyter.library import Library
     from ollama_jupyter.manager import Manager
+    from ollama_jupyter.reports import DoctorReport
     from ollama_jupyter.service import Service
 
 log = logging.getLogger("ollama_jupyter.server")
@@ -40,6 +41,7 @@ class Ollama:
         self.active: set[Work] = set()
         self.closing = False
         self.touch: Callable[[], None] = lambda: None  # tells a host of ours that somebody is at work
+        self._examination: asyncio.Future[DoctorReport] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -57,6 +59,18 @@ class Ollama:
     async def start(self) -> None:
         """Called once, on the running loop, before the first request."""
         await self.manager.start()
+
+    async def examine(self) -> DoctorReport:
+        """What the doctor says. It loads a model, so whoever asks while it is at work gets the same report."""
+        if self._examination is None or self._examination.done():
+            self._examination = asyncio.ensure_future(self._examined())
+        return await asyncio.shield(self._examination)
+
+    async def _examined(self) -> DoctorReport:
+        from ollama_jupyter.doctor import run_checks
+        from ollama_jupyter.library.work import in_own_thread
+
+        return await in_own_thread(lambda: run_checks(self.settings))
 
     def begin(self, work: Work) -> None:
         """Count a request as under way."""

@@ -13,6 +13,7 @@ from ollama_jupyter.server.generate import Chat, Generate
 from ollama_jupyter.server.models import Copy, Create, Delete, Ps, Pull, Push, Show, Tags
 from ollama_jupyter.server.openai import ChatCompletions, Model, Models
 from ollama_jupyter.server.root import Later, LaterOpenAI, Missing, Root, Version
+from ollama_jupyter.server.tools import Doctor, Scan, Verify
 
 ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"", Root),
@@ -23,6 +24,9 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/api/create", Create),
     (r"/api/pull", Pull),
     (r"/api/push", Push),
+    (r"/api/verify", Verify),
+    (r"/api/scan", Scan),
+    (r"/api/doctor", Doctor),
     (r"/api/copy", Copy),
     (r"/api/delete", Delete),
     (r"/api/blobs/([^/]+)", Blob),

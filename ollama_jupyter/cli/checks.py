@@ -47,9 +47,15 @@ def scan(call: Call) -> int:
 def doctor(call: Call) -> int:
     """Examine the machine and the store. Exit code 1 if a check failed."""
     server = _server()
-    if server is None:
-        raise OllamaError(NOT_THERE)
-    report = routes.doctor(server)
+    with Bars() as bars:
+        bars.status("examining")
+        if server:
+            report: Report = routes.doctor(server)
+        else:
+            from ollama_jupyter.doctor import run_checks
+
+            report = run_checks(Settings.from_env()).to_json()
+        bars.clear()
     return _tell(call, report, reports.render_doctor, ok=bool(report.get("ok")))
 
 

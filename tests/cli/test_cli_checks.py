@@ -100,3 +100,10 @@ def test_scan_without_a_server(models: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert cli.ok("scan", "m") == "m:latest: nothing suspicious\n"
     assert json.loads(cli.ok("scan", "m", "--json"))["model"] == "m:latest"
     assert cli("scan", "nope").code == 1
+
+
+def test_doctor_without_a_server(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = alone(models, monkeypatch)("doctor", "--json")
+    report = json.loads(done.out)
+    assert done.code == (0 if report["ok"] else 1)
+    assert len(report["checks"]) > 5

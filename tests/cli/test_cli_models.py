@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import Cli
+from convert import folders, vocabularies
 from models import write_tiny_gguf
 
 MODELFILE = '''FROM ./tiny.gguf
@@ -136,6 +137,20 @@ def test_a_folder_of_a_model(made: Cli, tmp_path: Path) -> None:
     made.ok("create", "folder", folder=tmp_path)
     assert "llama" in made.ok("show", "folder")
     made.ok("rm", "folder")
+
+
+def test_safetensors_of_a_folder_quantized(made: Cli, tmp_path: Path) -> None:
+    config = folders.decoder_config("LlamaForCausalLM", "llama")
+    vocabularies.byte_level(tmp_path)
+    folders.save(tmp_path, config, folders.random_weights(folders.decoder_shapes(config)))
+    done = made.child("create", "converted", "--quantize", "q8_0", folder=tmp_path)
+    assert done.code == 0, done.err
+    said = [re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", line) for line in done.err.splitlines()]
+    assert said[:2] == ["gathering model components", "copying file sha256:…"]
+    assert any(line.startswith("converting model 100% ") for line in said)
+    assert any(line.startswith("quantizing F16 model to Q8_0 100% ") for line in said)
+    assert ["", "quantization", "Q8_0"] in rows(made.ok("show", "converted"))
+    made.ok("rm", "converted")
 
 
 @pytest.mark.parametrize(

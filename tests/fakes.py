@@ -30,6 +30,7 @@ from ollama_jupyter.messages import (
     TensorInfo,
 )
 from ollama_jupyter.names import Digest, ModelName
+from ollama_jupyter.reports import ScanReport, VerifyReport
 from ollama_jupyter.server.app import Ollama
 
 DETAILS = Details("", "gguf", "llama", ("llama",), "135M", "Q4_1", 2048, 576)
@@ -85,6 +86,7 @@ class FakeLibrary:
         self.models = [ModelSummary("m:latest", 1_700_000_000.25, 123, "ab" * 32, DETAILS, ("completion",))]
         self.steps: Sequence[Progress | Exception | asyncio.Event] = [Progress("writing manifest"), Progress("success")]
         self.calls: list[Any] = []
+        self.tools = FakeTools(self.calls)
         self.peak = 0
         self.plays_ended = 0
         self.closed = False
@@ -141,6 +143,20 @@ class FakeLibrary:
     def blob_writer(self, digest: str) -> FakeUpload:
         self.calls.append(("upload", digest))
         return FakeUpload(self, Digest.parse(digest))
+
+
+class FakeTools:
+    """Scans of one model, and verifications that are written down."""
+
+    def __init__(self, calls: list[Any]) -> None:
+        self.calls = calls
+
+    async def scan(self, name: str) -> ScanReport:
+        return ScanReport(name, "ab" * 32)
+
+    async def verify(self, request: Any, *, trusted: bool) -> AsyncGenerator[VerifyReport, None]:
+        self.calls.append("verify")
+        yield VerifyReport(0, 0, 0)
 
 
 class FakeUpload:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from fakes import FINAL, Raw
 
+from ollama_jupyter import doctor
 from ollama_jupyter.errors import EngineError, ModelNotFound
 from ollama_jupyter.messages import Chunk, PullRequest, PushRequest
+from ollama_jupyter.reports import DoctorReport
 from ollama_jupyter.server.routes import METHODS, ROUTES
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -126,6 +128,23 @@ def test_who_may_only_read_cannot_generate_or_upload(
     assert fetch("ollama/api/blobs/sha256:" + "0" * 64, method="POST", body=b"x").code == 403
     assert not any(call[0] == "upload" for call in ollama.library.calls), "the upload was begun"
     assert ("execute", "ollama_jupyter:generate") in asked
+
+
+def test_who_may_only_read_may_have_things_examined_but_not_mended(
+    fetch: Callable[..., Any], post: Callable[..., Any], jp_serverapp: Any, ollama: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_authorized(handler: Any, user: Any, action: str, resource: str) -> bool:
+        return action == "read"
+
+    jp_serverapp.authorizer.is_authorized = is_authorized
+    monkeypatch.setattr(doctor, "run_checks", lambda settings: DoctorReport("1", []))
+    assert json.loads(fetch("ollama/api/doctor").body) == {"version": "1", "ok": True, "checks": []}
+    assert json.loads(post("api/scan", {"model": "m"}).body)["verdict"] == "nothing suspicious"
+    assert post("api/verify", {}).code == 403
+    assert not any(call == "verify" for call in ollama.library.calls)
+    for path in ("verify", "scan", "doctor"):
+        method = "GET" if path == "doctor" else "POST"
+        assert fetch(f"ollama/api/{path}", method=method, body=None, headers={"Authorization": "token no"}).code == 403
 
 
 def test_preflight_is_jupyters(fetch: Callable[..., Any]) -> None:

@@ -114,6 +114,12 @@ def head_size(config: Config) -> int:
 
 def decoder(weights: Weights, config: Config, tokens: list[int]) -> Array:
     """Logits of each position."""
+    head = weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
+    return softcap(last_layer(weights, config, tokens) @ head.T, config.get("final_logit_softcapping"))
+
+
+def last_layer(weights: Weights, config: Config, tokens: list[int]) -> Array:
+    """What the last layer makes of each position, normalised."""
     gemma = config["model_type"].startswith("gemma")
     shift = 1.0 if gemma else 0.0
 
@@ -133,9 +139,7 @@ def decoder(weights: Weights, config: Config, tokens: list[int]) -> Array:
         else:
             x = x + mixed
             x = x + _feed_forward(norm(x, at + "post_attention_layernorm.weight"), weights, at + "mlp.", silu)
-    x = norm(x, "model.norm.weight")
-    head = weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
-    return softcap(x @ head.T, config.get("final_logit_softcapping"))
+    return norm(x, "model.norm.weight")
 
 
 def _self_attention(

@@ -66,17 +66,6 @@ def shapes(config: dict[str, Any]) -> folders.Shapes:
     return found
 
 
-def pooled_by(folder: Path, **settings: bool) -> None:
-    """Write sentence-transformers' files about the pooling."""
-    modules = [
-        {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    ]
-    (folder / "modules.json").write_text(json.dumps(modules))
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
-
-
 Made = tuple[Path, dict[str, Array], dict[str, Any], Tokenizer]
 
 
@@ -93,7 +82,9 @@ def test_the_embeddings_are_those_of_the_checkpoint(made: Made, pooling: str) ->
     folder, weights, config, tokenizer = made
     if pooling != "unsaid":
         mean = pooling == "mean"
-        pooled_by(folder, pooling_mode_mean_tokens=mean, pooling_mode_cls_token=not mean, pooling_mode_max_tokens=False)
+        vocabularies.pooled_by(
+            folder, pooling_mode_mean_tokens=mean, pooling_mode_cls_token=not mean, pooling_mode_max_tokens=False
+        )
     path = convert(folder)
     for text, got in zip(SENTENCES, embed(path, SENTENCES), strict=True):
         wanted = bert(weights, config, tokenizer.encode(text).ids, "cls" if pooling == "cls" else "mean")
@@ -126,7 +117,7 @@ def test_it_splits_texts_as_the_tokenizer_does(made: Made, file: str) -> None:
 
 def test_a_pooling_that_llama_cpp_lacks_is_refused(made: Made) -> None:
     folder = made[0]
-    pooled_by(folder, pooling_mode_max_tokens=True)
+    vocabularies.pooled_by(folder, pooling_mode_max_tokens=True)
     with pytest.raises(ConversionError, match="pooling must be one of"):
         convert(folder)
 

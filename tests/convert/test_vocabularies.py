@@ -42,11 +42,14 @@ def test_byte_pairs(tmp_path: Path, kind: str, begin: bool) -> None:
     path = model_around(tmp_path)
     assert read_header(path).get("tokenizer.ggml.pre") == kind
     same_tokens(path, tokenizer)
+    begin_id, think = tokenizer.token_to_id(vocabularies.BEGIN), tokenizer.token_to_id("<think>")
     with loaded(path, vocab_only=True) as model:
         text = f"a{vocabularies.BEGIN}b<think>c{vocabularies.END}"
-        assert model.tokenize(text.encode(), add_bos=False, special=True) == (
-            tokenizer.encode(text, add_special_tokens=False).ids
-        )
+        wanted = tokenizer.encode(text, add_special_tokens=False).ids
+        assert model.tokenize(text.encode(), add_bos=False, special=True) == wanted
+        # A user who writes a control token's text does not write the token.
+        written = model.tokenize(text.encode(), add_bos=False, special=False)
+        assert (begin_id in written, think in written) == (False, True)
 
 
 @pytest.mark.parametrize("space", [True, False], ids=["a space before", "none"])

@@ -156,5 +156,16 @@ def word_pieces(folder: Path, *, size: int = 300) -> Tokenizer:
     return tokenizer
 
 
+def pooled_by(folder: Path, **settings: bool) -> None:
+    """Write sentence-transformers' files about the pooling."""
+    modules = [
+        {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+
+
 def configure(folder: Path, **values: Any) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(values))

@@ -1,4 +1,7 @@
-"""BERT and its kin that embed texts: bge, MiniLM, e5. The pooling is what sentence-transformers' files say."""
+"""BERT and its kin that embed texts: bge, MiniLM, e5. The pooling is what sentence-transformers' files say.
+
+Without such files it is the mean, which is sentence-transformers' own default.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,14 @@ from typing import Any
 
 from ollama_jupyter.convert.config import Config
 from ollama_jupyter.convert.families.decoder import MAX_LAYERS, no_extras
-from ollama_jupyter.convert.folder import Folder, parse_json, refused
+from ollama_jupyter.convert.families.pooling import MEAN, pooling_of
+from ollama_jupyter.convert.folder import Folder
 from ollama_jupyter.convert.weights import Weight
 from ollama_jupyter.convert.writer import Metadata
-from ollama_jupyter.errors import ConversionError
 
 NAME = "bert"
 DEFAULTS: Mapping[str, Any] = {}
 extras = no_extras
-
-_MEAN, _CLS, _LAST = 1, 2, 3
-_POOLINGS = {
-    "pooling_mode_mean_tokens": _MEAN, "pooling_mode_cls_token": _CLS, "pooling_mode_lasttoken": _LAST,
-    "mean": _MEAN, "cls": _CLS, "lasttoken": _LAST,
-}  # fmt: skip
 
 # GGUF's name -> the checkpoint's, shape of the weight; each has a bias as long as the first dimension
 _LAYER = {
@@ -48,7 +45,7 @@ def metadata(folder: Folder, config: Config) -> Metadata:
         "attention.head_count": config.integer("num_attention_heads", high=1 << 14),
         "attention.layer_norm_epsilon": config.number("layer_norm_eps", 1e-12, high=0.5),
         "attention.causal": False,
-        "pooling_type": _pooling(folder),
+        "pooling_type": pooling_of(folder) or MEAN,
         "tokenizer.ggml.token_type_count": config.integer("type_vocab_size", 2, high=1 << 16),
     }
 
@@ -82,42 +79,3 @@ def source_name(name: str) -> str | None:
     if name.endswith(".gamma"):
         return name.removesuffix("gamma") + "weight"
     return name.removesuffix("beta") + "bias" if name.endswith(".beta") else name
-
-
-# ---- pooling ------------------------------------------------------------------------------------------------------
-
-
-def _pooling(folder: Folder) -> int:
-    """How the tokens' outputs become one: sentence-transformers' setting, else the mean, which is its own default."""
-    path = _pooling_path(folder)
-    if path is None:
-        return _MEAN
-    file = f"{path}/config.json" if path else "config.json"
-    settings = folder.json(file)
-    modes = [mode for key, mode in _POOLINGS.items() if settings.get(key) is True]
-    if not modes and settings.get("pooling_mode") in ("mean", "cls", "lasttoken"):
-        modes = [_POOLINGS[settings["pooling_mode"]]]
-    if len(modes) != 1:
-        raise refused(file, "the pooling must be one of mean, cls and last token")
-    return modes[0]
-
-
-def _pooling_path(folder: Folder) -> str | None:
-    """The folder of the pooling among sentence-transformers' modules; None where there are none.
-
-    Raises:
-        ConversionError: if a module is among them that llama.cpp's model does not compute.
-    """
-    if not folder.has("modules.json"):
-        return None
-    modules = parse_json("modules.json", folder.read("modules.json"))
-    found = None
-    for module in modules if isinstance(modules, list) else ():
-        kind, path = (module.get("type"), module.get("path")) if isinstance(module, dict) else (None, None)
-        if not isinstance(kind, str) or not isinstance(path, str):
-            raise refused("modules.json", "must be a list of modules, each with its type and path")
-        name = kind.rpartition(".")[2]
-        if name not in ("Transformer", "Pooling", "Normalize"):
-            raise ConversionError(f'modules.json: a module of type "{name[:40]}" cannot be converted')
-        found = path if name == "Pooling" else found
-    return found

@@ -197,5 +197,10 @@ def no_extras(config: Config) -> Mapping[str, NDArray[Any]]:
 
 
 def plain_name(name: str) -> str | None:
-    """The name of a decoder's tensor; None for buffers that some checkpoints keep."""
-    return None if name.endswith(_BUFFERS) else name
+    """The name of a decoder's tensor; None for buffers that some checkpoints keep.
+
+    Embedding models are saved without the head, and then without the prefix that tells the rest from it.
+    """
+    if name.endswith(_BUFFERS):
+        return None
+    return f"model.{name}" if name.startswith(("layers.", "embed_tokens.", "norm.")) else name

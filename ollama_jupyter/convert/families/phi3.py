@@ -47,9 +47,23 @@ def metadata(folder: Folder, config: Config) -> Metadata:
     keys["rope.scaling.original_context_length"] = original_context(config, rope_of(config))
     # Phi 4, which slides nowhere, is told from Phi 3 by a window of 0. llama.cpp lets neither slide.
     keys["attention.sliding_window"] = config.integer("sliding_window", 0, low=0)
+    if _takes_space_after(folder):
+        keys["general.name"] = "Phi-3"
     if rope_kind(rope_of(config)) in _LONG:
         keys["rope.scaling.attn_factor"] = _attention_factor(config)
     return keys
+
+
+def _takes_space_after(folder: Folder) -> bool:
+    """Whether the special tokens swallow the space behind them, which llama.cpp goes by the model's name to know.
+
+    It then asks for some tokens by their texts, and does not load a model that lacks one.
+    """
+    decoder = folder.json_or_empty("tokenizer_config.json").get("added_tokens_decoder")
+    entries = [entry for entry in decoder.values() if isinstance(entry, dict)] if isinstance(decoder, dict) else []
+    texts = [entry.get("content") for entry in entries]
+    known = all(text in texts for text in ("<unk>", "<s>", "</s>", "<|endoftext|>"))
+    return known and any(entry.get("rstrip") is True for entry in entries)
 
 
 def weights(config: Config) -> Iterator[Weight]:

@@ -16,6 +16,7 @@ from ollama_jupyter.convert.families.decoder import (
     rope_metadata,
     table_weights,
 )
+from ollama_jupyter.convert.families.pooling import pooling_metadata
 from ollama_jupyter.convert.folder import Folder
 from ollama_jupyter.convert.weights import Weight
 from ollama_jupyter.convert.writer import Metadata
@@ -38,7 +39,7 @@ PARTS = (
 def metadata(folder: Folder, config: Config) -> Metadata:
     config.demand("hidden_act", "silu")
     config.demand("use_sliding_window", False)
-    return common_metadata(config) | rope_metadata(config)
+    return common_metadata(config) | rope_metadata(config) | pooling_metadata(folder)
 
 
 def weights(config: Config) -> Iterator[Weight]:

@@ -10,7 +10,8 @@ from ollama_jupyter.convert.writer import Metadata
 
 # The names in Hugging Face's files -> in GGUF's keys, spelling included.
 _KEYS = {
-    "bos": "bos", "eos": "eos", "unk": "unknown", "sep": "seperator", "pad": "padding", "cls": "cls", "mask": "mask",
+    "bos": "bos", "eos": "eos", "eot": "eot", "unk": "unknown", "sep": "seperator", "pad": "padding", "cls": "cls",
+    "mask": "mask",
 }  # fmt: skip
 _ADDED = ("bos", "eos")
 
@@ -23,6 +24,8 @@ def special_metadata(files: TokenizerFiles, config: Config, vocabulary: Vocabula
     for name, text, other in (("bos", first, "cls"), ("eos", last, "sep")):
         number = vocabulary.ids.get(text) if text else ids.get(other)
         if number is not None and (name not in ids or text):
+            if name == "eos" and ids.get(name, number) != number:
+                ids["eot"] = ids[name]  # what ends a turn is not what is put behind a text
             ids[name] = number
     keys: Metadata = {f"tokenizer.ggml.{_KEYS[name]}_token_id": number for name, number in ids.items()}
     keys |= _additions(files, vocabulary, first, last)

@@ -8,8 +8,8 @@ import re
 import secrets
 import subprocess
 import sys
-import tempfile
-import time
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -20,8 +20,8 @@ from ollama_jupyter.client.errors import OllamaError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
-_POLL_SECONDS = 0.05
-_LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
+LOG_LINES = 20
+_LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
 # The child imports from where we do. `-m` would look into the current folder first, which may be anybody's.
 _CHILD = "import sys; sys.path[:] = sys.argv[1:]; from ollama_jupyter.cli.tethered import main; sys.exit(main())"
 
@@ -69,13 +69,17 @@ class OwnServer:
     def __init__(self) -> None:
         self.key = secrets.token_hex(16)
         self.url = ""
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._known = threading.Event()  # whether it came up or not
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> OwnServer:
         try:
             self._process = self._start()
-            self.url = self._wait_until_up(self._process)
+            self._known.wait(START_SECONDS)
+            if not self.url:
+                last = self._log[-1].replace(self.key, "•••") if self._log else "it said nothing"
+                raise OllamaError(f"the server for this run did not start: {last}")
         except BaseException:
             self.stop()
             raise
@@ -86,43 +90,37 @@ class OwnServer:
 
     def _start(self) -> subprocess.Popen[bytes]:
         env = os.environ | {"OLLAMA_HOST": "127.0.0.1:0", "OLLAMA_JUPYTER_API_KEY": self.key}
-        # A session of its own: Ctrl-C in the terminal is for us.
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", _CHILD, *filter(None, sys.path)],
             env=env,
             stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal is for us
         )
+        self._reader = threading.Thread(target=self._read, args=(process.stdout,), name="own server", daemon=True)
+        self._reader.start()
+        return process
 
-    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> str:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            ended = process.poll() is not None
-            if found := _LISTENING.search(self._written()):
-                return f"http://127.0.0.1:{int(found[1])}"
-            if ended:
-                break
-            time.sleep(_POLL_SECONDS)
-        raise OllamaError(f"the server for this run did not start: {self._last_words()}")
-
-    def _written(self) -> bytes:
-        self._log.seek(0)
-        return self._log.read()
-
-    def _last_words(self) -> str:
-        lines = self._written().decode(errors="replace").replace(self.key, "•••").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+    def _read(self, output: IO[bytes]) -> None:
+        """Keep the end of its log, and learn from it where it listens."""
+        with output:
+            for line in output:
+                text = line.decode(errors="replace").strip()
+                self._log.append(text)
+                if found := _LISTENING.search(text):
+                    self.url = f"http://127.0.0.1:{found[1]}"
+                    self._known.set()
+        self._known.set()
 
     def stop(self) -> None:
         """End the child: asked first, then made to."""
         process, self._process = self._process, None
-        if process is not None:
-            if process.stdin is not None:
-                process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-            process.kill()
-            process.wait()
-        self._log.close()
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        process.kill()
+        process.wait()
+        self._reader.join(STOP_SECONDS)

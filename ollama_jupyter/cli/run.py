@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ollama_jupyter.cli.commands import Call
+from ollama_jupyter.cli.flags import Flag, parse_flags
 from ollama_jupyter.cli.own_server import server_or_own
 from ollama_jupyter.cli.repl.answer import ask
 from ollama_jupyter.cli.repl.media import extract
@@ -96,9 +97,11 @@ def parse_think(text: str) -> Thinking:
 
 
 def parse_truncate(text: str) -> bool | None:
-    if text not in ("", "true", "false"):
-        raise OllamaError(f'invalid argument "{text}" for "--truncate" flag: must be true or false')
-    return {"": None, "true": True, "false": False}[text]
+    """The value of `--truncate`; "" leaves it to the server. Raises BadRequest for anything that is no boolean."""
+    if not text:
+        return None
+    _, values = parse_flags([f"--truncate={text}"], [Flag("truncate", "")])
+    return bool(values["truncate"])
 
 
 def _duration(text: str) -> str | None:

@@ -82,6 +82,10 @@ def test_flags_reach_the_server(faked: Cli, fake: FakeOllama) -> None:
         (["--think=maybe"], 'invalid value for --think: "maybe" (must be true, false, high, medium, low, or max)'),
         (["--keepalive", "5"], 'time: missing unit in duration "5"'),
         (["--keepalive", "soon"], 'time: invalid duration "soon"'),
+        (
+            ["--truncate=maybe"],
+            'invalid argument "maybe" for "--truncate" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
+        ),
         (["--format", "xml"], 'invalid format: "xml"; expected "json" or a valid JSON Schema object'),
     ],
 )

@@ -163,14 +163,14 @@ class Blobs:
         """Remove one's own copy."""
         self.own_path(digest).unlink(missing_ok=True)
 
+    def own(self) -> list[Digest]:
+        """The blobs in the folder that is written."""
+        return sorted(digests_in(self._models), key=str)
+
     def list(self) -> list[Digest]:
         """Every blob there is, wherever it lies; strangers' files are left out."""
         found = {digest for folder in self._shared for digest in digests_in(folder)}
         return sorted(found.union(self.own()), key=str)
-
-    def own(self) -> list[Digest]:
-        """The blobs in the folder that is written."""
-        return sorted(digests_in(self._models), key=str)
 
 
 def digests_in(models: Path) -> set[Digest]:

@@ -39,7 +39,9 @@ def survey(source: str) -> Survey:
     found.longest_loop = max(_loops(tree), default=0)
     found.largest_number = max(_numbers(tree), default=0)
     found.depth = _depth(tree)
-    found.recursive = any(_is_recursive(node) for node in tree.find_all((nodes.For, nodes.Macro)))
+    found.recursive = any(loop.recursive for loop in tree.find_all(nodes.For)) or any(
+        _calls_itself(macro) for macro in tree.find_all(nodes.Macro)
+    )
     return found
 
 
@@ -66,29 +68,20 @@ def _suspicious(name: str, gadgets: frozenset[str]) -> Iterator[str]:
 
 def _conditions(tree: nodes.Template) -> Iterator[Condition]:
     names = _content_names(tree)
-    for branch in tree.find_all((nodes.If, nodes.CondExpr)):
-        writes = "".join(_written_by(branch))
-        for part in [branch.test, *branch.test.find_all(nodes.Expr)]:
-            literals = tuple(_compared(part, names))
-            if literals:
-                yield Condition("content", literals, writes)
-        if any(_is_date(call) for call in _self_and_below(branch.test, nodes.Call)):
-            yield Condition("date", (), writes)
+    for choice in tree.find_all(nodes.CondExpr):
+        yield from _tested(choice.test, names, "".join(_strings(choice.expr1)))
+    for branch in tree.find_all(nodes.If):
+        yield from _tested(branch.test, names, "".join(text for node in branch.body for text in _written(node)))
 
 
-def _self_and_below(node: nodes.Node, kind: type[nodes.Call]) -> Iterator[nodes.Call]:
-    if isinstance(node, kind):
-        yield node
-    yield from node.find_all(kind)
-
-
-def _written_by(branch: nodes.If | nodes.CondExpr) -> Iterator[str]:
-    """The fixed texts of the branch that is taken where the test holds."""
-    if isinstance(branch, nodes.CondExpr):
-        yield from _strings(branch.expr1)
-    else:
-        for node in branch.body:
-            yield from _written(node)
+def _tested(test: nodes.Node, names: set[str], writes: str) -> Iterator[Condition]:
+    """What a test looks at, of what it may not. `writes` are the fixed texts of what is done where it holds."""
+    parts = [test, *test.find_all(nodes.Expr)]
+    for part in parts:
+        if literals := tuple(_compared(part, names)):
+            yield Condition("content", literals, writes)
+    if any(isinstance(part, nodes.Call) and _is_date(part) for part in parts):
+        yield Condition("date", (), writes)
 
 
 def _compared(part: nodes.Node, names: set[str]) -> Iterator[str]:
@@ -177,8 +170,6 @@ def _depth(node: nodes.Node) -> int:
     return below + isinstance(node, nodes.For)
 
 
-def _is_recursive(node: nodes.For | nodes.Macro) -> bool:
-    if isinstance(node, nodes.For):
-        return node.recursive
-    calls = (call.node for call in node.find_all(nodes.Call))
-    return any(isinstance(called, nodes.Name) and called.name == node.name for called in calls)
+def _calls_itself(macro: nodes.Macro) -> bool:
+    called = (call.node for call in macro.find_all(nodes.Call))
+    return any(isinstance(node, nodes.Name) and node.name == macro.name for node in called)

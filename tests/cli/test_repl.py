@@ -100,8 +100,12 @@ def test_several_lines_are_one_message(fake: FakeOllama, open_: Open) -> None:
     window.until("... /list")
     window.type("Enter")
     window.until(PLACEHOLDER)
+    window.enter('/set system """Be', '"brief"."""')
+    window.until(PLACEHOLDER)
+    sitting(window, "third")
     said = [body["messages"][-1]["content"] for body in fake.bodies("/api/chat")]
-    assert said == ["first\n/bye\nlast", "pasted\n/list"]
+    assert said == ["first\n/bye\nlast", "pasted\n/list", "third"]
+    assert fake.bodies("/api/chat")[-1]["messages"][0] == {"role": "system", "content": 'Be\n"brief".'}
 
 
 def test_settings(fake: FakeOllama, open_: Open) -> None:
@@ -328,4 +332,4 @@ def test_control_c_frees_the_servers_only_slot(door: Door, open_: Open) -> None:
     body = b'{"model":"tiny","prompt":"x","options":{"num_predict":1},"stream":false}'
     with urllib.request.urlopen(f"{door.url}/api/generate", body, timeout=60) as reply:
         assert reply.status == 200
-    assert time.monotonic() - begun < 5  # the answer that was cut had 40,000 tokens to go
+    assert time.monotonic() - begun < 15  # the answer that was cut had 40,000 tokens to go

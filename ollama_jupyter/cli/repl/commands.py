@@ -47,10 +47,10 @@ class Commands:
             OllamaError: for what could not be done.
             Quit: if it asks for the end.
         """
-        word, _, rest = line.strip().partition(" ")
+        word, *rest = line.split(maxsplit=1)
         command = self._known.get(word)
         if command is not None:
-            command(rest.strip())
+            command("".join(rest).strip())
             return True
         if self._session.model.takes_files and any(path.startswith(word) for path in paths(line)):
             return False

@@ -44,14 +44,14 @@ class Set:
 
     def run(self, rest: str) -> None:
         """Take what stands behind `/set`."""
-        name, _, value = rest.partition(" ")
+        name, value = (*rest.split(maxsplit=1), "", "")[:2]
         if not name:
             explain("set")
         elif name in self._switches:
             self._switches[name]()
             print(f"Set '{name}' mode.")
         elif name in self._others:
-            self._others[name](value.strip())
+            self._others[name](value)
         else:
             print(f"Unknown command '/set {name}'. Type /? for help")
 

@@ -15,9 +15,10 @@ from ollama_jupyter.library.embedded import EmbeddedModel
 from ollama_jupyter.library.verify import Wanted
 from ollama_jupyter.library.work import Report
 from ollama_jupyter.messages import Progress
-from ollama_jupyter.names import Digest, ModelName
+from ollama_jupyter.names import DEFAULT_HOST, Digest, ModelName
 from ollama_jupyter.reports import Problem, VerifyReport
 from ollama_jupyter.store.blobs import CHUNK, hash_file
+from ollama_jupyter.store.manifests import Manifest
 from ollama_jupyter.store.models import Store
 
 log = logging.getLogger("ollama_jupyter.library")
@@ -137,7 +138,7 @@ class Repair:
     def _sources(self, digest: Digest) -> list[ModelName]:
         """The models that came from a registry with this blob, or from which a model with it was made. Names that were
         only given here are nobody else's business."""
-        pulled = {name: None for name, manifest in self._wanted.models if not manifest.raw.endswith(b"\n")}
+        pulled = {name: None for name, manifest in self._wanted.models if _came_from_elsewhere(name, manifest)}
         sources = {name: None for name, _ in self._wanted.layers[digest] if name in pulled}
         for _, layer in self._wanted.layers[digest]:
             try:
@@ -147,6 +148,12 @@ class Repair:
             if any(made_from.same_as(name) for name in pulled):
                 sources[made_from] = None
         return list(sources)
+
+
+def _came_from_elsewhere(name: ModelName, manifest: Manifest) -> bool:
+    """Whether its registry may know of it: it is named, or the manifest was not written by a create, which ends it
+    with a newline."""
+    return name.host != DEFAULT_HOST or not manifest.raw.endswith(b"\n")
 
 
 def _is_good(path: Path, digest: Digest) -> bool:

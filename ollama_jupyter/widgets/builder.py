@@ -43,7 +43,7 @@ class ModelfileBuilder(Panel):
             description="Template", placeholder="The base model's own", tooltip="Prompt template", rows=3
         )
         self._parameters = Parameters(self._fields_changed)
-        self._text = ipywidgets.Textarea(tooltip="Text of the Modelfile", rows=8)
+        self._text = ipywidgets.Textarea(description="Text of the Modelfile", rows=8)
         self._problem = styled(ipywidgets.HTML(), "status")
         self._name = ipywidgets.Text(description="Name", placeholder="my-model", tooltip="Name of the new model")
         self._type = ipywidgets.Dropdown(
@@ -65,7 +65,7 @@ class ModelfileBuilder(Panel):
             styled(self._template, "field", "code"),
             self._parameters,
             ipywidgets.HTML('<div class="ollama-heading">Modelfile</div>'),
-            styled(self._text, "code"),
+            styled(self._text, "code", "unlabelled"),
             self._problem,
             styled(ipywidgets.HBox([self._name, self._type, self._button]), "row"),
             self._meter,

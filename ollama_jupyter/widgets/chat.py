@@ -31,11 +31,16 @@ class Chat(Panel):
     def __init__(self, model: str = "", **kwargs: Any) -> None:
         self._picker = Picker("Model")
         self._transcript = Transcript()
-        self._question = ipywidgets.Text(placeholder="Ask something, then press Enter", tooltip="Your question")
+        self._question = styled(
+            ipywidgets.Text(description="Question", placeholder="Ask something, then press Enter"), "unlabelled"
+        )
         self._button = ipywidgets.Button(description="Send", button_style="primary", tooltip="Send the question")
         self._clear = ipywidgets.Button(description="Clear", tooltip="Begin a new conversation")
         self._more = ipywidgets.ToggleButton(description="System", tooltip="Show or hide the system prompt")
-        self._system = ipywidgets.Textarea(placeholder="How the model shall behave", tooltip="System prompt", rows=2)
+        self._system = styled(
+            ipywidgets.Textarea(description="System prompt", placeholder="How the model shall behave", rows=2),
+            "unlabelled",
+        )
         super().__init__(model=model, **kwargs)
         self._connect()
         self._compose(

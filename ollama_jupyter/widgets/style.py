@@ -28,6 +28,9 @@ CSS = """
 .ollama-panel .ollama-row > * > .widget-label, .ollama-panel .ollama-field > .widget-label {
   width: 84px; text-align: left; flex: none;
 }
+.ollama-panel .ollama-unlabelled > .widget-label {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+}
 .ollama-panel .ollama-column { gap: 8px; }
 .ollama-panel .ollama-row > .ollama-wide > .widget-label { width: 140px; }
 .ollama-panel .widget-text, .ollama-panel .widget-textarea, .ollama-panel .widget-dropdown,

@@ -34,16 +34,17 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# By front end, what its page shows when it has started.
-READY = {"lab": ".jp-Launcher", "tree": ".jp-DirListing"}
+# By the first part of its address, what a page shows when it has started.
+READY = {"lab": ".jp-Launcher", "tree": ".jp-DirListing", "lab/tree": ".jp-Notebook", "notebooks": ".jp-Notebook"}
 THEME_SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension:themes"
 
 
 @dataclass
 class Lab:
-    """A running JupyterLab."""
+    """A running JupyterLab, and the folder that it serves."""
 
     url: str
+    folder: Path
 
     def api(self, path: str, body: object = None, method: str | None = None) -> Any:
         """The JSON that the server answers to a request with the token; POST where there is a body."""
@@ -76,7 +77,7 @@ class Tab:
         """Run a command by keyboard, through the command palette."""
         self._open_palette()
         self.page.keyboard.type(label)
-        self.page.locator(".lm-CommandPalette-item.lm-mod-active", has_text=label).wait_for()
+        self.page.locator(".lm-CommandPalette-item.lm-mod-active", has_text=label).first.wait_for()
         self.page.keyboard.press("Enter")
 
     def _open_palette(self) -> None:
@@ -104,13 +105,13 @@ def jp_server_cleanup() -> None:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab with the front end and the server extension, as a wheel installs them."""
-    yield from _serve(tmp_path_factory.mktemp("lab"), enabled=True)
+    yield from serve_lab(tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture(scope="module")
 def lab_without_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab with the front end, whose server extension was disabled."""
-    yield from _serve(tmp_path_factory.mktemp("bare"), enabled=False)
+    yield from serve_lab(tmp_path_factory.mktemp("bare"), enabled=False)
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +130,12 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
     """Opens a Lab, or another front end of its server, in a fresh browser profile and waits until it has started."""
     contexts = []
 
-    def open_(lab: Lab, app: str = "lab") -> Tab:
+    def open_(lab: Lab, app: str = "lab", file: str = "") -> Tab:
         context = browser.new_context(viewport={"width": 1200, "height": 800}, locale="en-US")
         contexts.append(context)
         tab = Tab(context.new_page())
         tab.watch()
-        tab.page.goto(f"{lab.url}{app}?token={TOKEN}")
+        tab.page.goto(f"{lab.url}{f'{app}/{file}' if file else app}?token={TOKEN}")
         tab.page.locator(READY[app]).wait_for(timeout=60_000)
         return tab
 
@@ -143,7 +144,8 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
         context.close()
 
 
-def _serve(folder: Path, *, enabled: bool) -> Iterator[Lab]:
+def serve_lab(folder: Path, *, enabled: bool = True, **settings: str) -> Iterator[Lab]:
+    """A JupyterLab whose files are in `folder`, with environment variables of its own."""
     _install(folder, enabled=enabled)
     port = _free_port()
     command = [
@@ -151,14 +153,16 @@ def _serve(folder: Path, *, enabled: bool) -> Iterator[Lab]:
         *("--ServerApp.port_retries=0", f"--ServerApp.base_url={BASE_URL}", f"--IdentityProvider.token={TOKEN}"),
         *(f"--ServerApp.root_dir={folder / 'work'}", "--LabApp.news_url=", "--LabApp.collaborative=False"),
     ]
-    process = subprocess.Popen(command, env=_environment(folder), stderr=subprocess.PIPE, text=True, cwd=folder)
+    process = subprocess.Popen(
+        command, env=_environment(folder) | settings, stderr=subprocess.PIPE, text=True, cwd=folder
+    )
     assert process.stderr is not None
     try:
         log = _read_until(process.stderr, "is running at")
         assert "is running at" in log, log
         drain = threading.Thread(target=_save, args=(log, process.stderr, folder / "server.log"))
         drain.start()
-        yield Lab(f"http://127.0.0.1:{port}{BASE_URL}")
+        yield Lab(f"http://127.0.0.1:{port}{BASE_URL}", folder / "work")
         process.terminate()
         drain.join()
     finally:

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from fake_ollama import KEY, FakeOllama
 
-from ollama_jupyter.cli import demo
+from ollama_jupyter.cli import demo, main
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_cells_are_played_and_recorded(fake: FakeOllama, tmp_path: Path, capsys:
         "%ollama",
     )
     output = tmp_path / "out" / "done.ipynb"
-    assert demo.run(["--notebook", str(source), "--output", str(output), "--no-browser"]) == 0
+    assert main(["demo", "--notebook", str(source), "--output", str(output), "--no-browser"]) == 0
     answer, printed, value, status = texts(output)
     assert answer == "Blue light scatters.\n\n(20 tokens · 40.0 tokens/s · 2.0 s)"
     assert (printed, value) == ("0\n1\n2\n", "'Blue light scatters.'")
@@ -68,7 +68,7 @@ def test_cells_are_played_and_recorded(fake: FakeOllama, tmp_path: Path, capsys:
 def test_a_failing_cell_is_exit_code_1(fake: FakeOllama, tmp_path: Path, capsys: Any) -> None:
     source = written(tmp_path / "in.ipynb", "print('before')", "1 / 0", "print('after')")
     output = tmp_path / "out.ipynb"
-    assert demo.run(["--notebook", str(source), "--output", str(output), "--no-browser"]) == 1
+    assert main(["demo", "--notebook", str(source), "--output", str(output), "--no-browser"]) == 1
     before, error = texts(output)
     assert before == "before\n"
     assert "ZeroDivisionError" in error
@@ -81,7 +81,7 @@ def test_the_quickstart_runs(fake: FakeOllama, tmp_path: Path) -> None:
     """Every cell of it; what its checks print is what the notebook says that they print."""
     fake.says("The ", "sky ", "is ", "blue ", "today.")
     output = tmp_path / "folder"
-    assert demo.run(["--output", str(output), "--no-browser"]) == 0
+    assert main(["demo", "--output", str(output), "--no-browser"]) == 0
     stored = nbformat.read(demo.quickstart(), as_version=4)
     executed = nbformat.read(output / demo.NAME, as_version=4)
     checks = [
@@ -102,7 +102,7 @@ def test_the_server_ends_with_the_demo(fake: FakeOllama, tmp_path: Path) -> None
         f"import os, time\nopen({str(pids)!r}, 'w').write(f'{{os.getppid()}} {{os.getpid()}}')",
         "time.sleep(600)",
     )
-    code = "import sys; from ollama_jupyter.cli.demo import run; sys.exit(run(sys.argv[1:]))"
+    code = "import sys; from ollama_jupyter.cli import main; sys.exit(main(['demo', *sys.argv[1:]]))"
     arguments = ["--notebook", str(source), "--output", str(tmp_path / "o.ipynb"), "--no-browser"]
     with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -124,5 +124,5 @@ def is_running(pid: int) -> bool:
 
 def test_a_server_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert demo.run(["--output", str(tmp_path), "--no-browser"]) == 1
+    assert main(["demo", "--output", str(tmp_path), "--no-browser"]) == 1
     assert "did not start" in capsys.readouterr().err

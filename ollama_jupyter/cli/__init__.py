@@ -63,15 +63,13 @@ def _help(topics: list[str]) -> int:
 def _run(name: str, argv: list[str]) -> int:
     from importlib import import_module
 
-    from ollama_jupyter.cli.commands import RAW, Call, find
+    from ollama_jupyter.cli.commands import Call, find
     from ollama_jupyter.cli.flags import HelpWanted, parse_flags
 
     command = find(name)
     if command is None:
         return _fail_unknown(name)
     module, _, function = command.target.partition(":")
-    if name in RAW:
-        return int(getattr(import_module(f"ollama_jupyter.cli.{module}"), function)(argv))
     try:
         call = Call(*parse_flags(argv, command.flags, single_dash=command.single_dash))
     except HelpWanted:

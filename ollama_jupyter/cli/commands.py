@@ -41,8 +41,8 @@ class Command:
         return self.usage.split()[0]
 
 
-_INSECURE = Flag("insecure", "take registries without TLS")
-_JSON = Flag("json", "print the report as JSON")
+_INSECURE = Flag("insecure", "Take registries without TLS")
+_JSON = Flag("json", "Print the report as JSON")
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -132,16 +132,22 @@ COMMANDS: tuple[Command, ...] = (
         ),
         single_dash=True,
     ),
-    Command("demo", "Run the quickstart notebook in a Jupyter server of its own", "demo:run", needs_server=False),
+    Command(
+        "demo", "Run the quickstart notebook in a Jupyter server of its own", "demo:run",
+        (
+            Flag("output", "Where the executed notebook goes", kind=str,
+                 default="ollama-jupyter-demo/01-quickstart.ipynb"),
+            Flag("notebook", "Another notebook than the quickstart", kind=str),
+            Flag("no-browser", "Do not open JupyterLab at the end"),
+        ),
+        needs_server=False, env=(),
+    ),
     Command(
         "alias", "Put a command named ollama beside this one", "alias:alias",
         (Flag("remove", "Take it away again"),), needs_server=False, env=(),
     ),
     Command("version", "Print the versions of this program and the server", "version:version", needs_server=False),
 )  # fmt: skip
-
-RAW = ("demo",)
-"""Commands that read their own arguments: `target` takes the list."""
 
 
 def find(name: str) -> Command | None:

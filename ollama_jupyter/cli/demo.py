@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
 import os
@@ -14,23 +13,23 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ollama_jupyter.cli.child_server import ChildServer
+from ollama_jupyter.cli.commands import Call
 from ollama_jupyter.cli.player import Player
 
 NAME = "01-quickstart.ipynb"
-DEFAULT_OUTPUT = Path("ollama-jupyter-demo") / NAME
 _NEEDED = ("ipykernel", "jupyter_client", "jupyter_server", "nbformat")
 
 
-def run(argv: list[str]) -> int:
-    """Run the demo with these arguments. The exit code: 0 if every cell ran, else 1, and 130 if interrupted."""
-    arguments = _parser().parse_args(argv)
+def run(call: Call) -> int:
+    """Run the demo. The exit code: 0 if every cell ran, else 1, and 130 if interrupted."""
+    notebook = Path(call.flags["notebook"]) if call.flags["notebook"] else None
     missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
     if missing:
         print(f"The demo needs {', '.join(missing)}: pip install 'ollama-jupyter[demo]'", file=sys.stderr)
         return 1
     previous = signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _demo(arguments.notebook, _output_path(arguments.output), browser=not arguments.no_browser)
+        return _demo(notebook, _output_path(Path(call.flags["output"])), browser=not call.flags["no_browser"])
     except KeyboardInterrupt:
         return 130
     except (RuntimeError, TimeoutError) as error:
@@ -38,19 +37,6 @@ def run(argv: list[str]) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ollama-jupyter demo", description=__doc__)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=DEFAULT_OUTPUT,
-        help=f"where the executed notebook goes (default {DEFAULT_OUTPUT})",
-    )
-    parser.add_argument("--notebook", type=Path, help="another notebook than the quickstart")
-    parser.add_argument("--no-browser", action="store_true", help="do not open JupyterLab at the end")
-    return parser
 
 
 def _output_path(given: Path) -> Path:

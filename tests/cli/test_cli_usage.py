@@ -137,9 +137,8 @@ def test_every_command_has_a_help_and_a_function(capsys: pytest.CaptureFixture[s
     for command in COMMANDS:
         module, _, function = command.target.partition(":")
         assert callable(getattr(import_module(f"ollama_jupyter.cli.{module}"), function))
-        if command.name != "demo":
-            assert main([command.name, "--help"]) == 0
-            assert f"ollama-jupyter {command.usage} [flags]" in capsys.readouterr().out
+        assert main([command.name, "--help"]) == 0
+        assert f"ollama-jupyter {command.usage} [flags]" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ class Transfer:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.status = ""
-        self._layers: dict[str, tuple[int, int]] = {}  # digest -> completed, total
+        self._layers: dict[str, tuple[int, int]] = {}  # digest ("": no layer's) -> completed, total
         self._clock = clock
         self._began = clock()
         self._moved = 0
@@ -28,13 +28,13 @@ class Transfer:
     def note(self, line: Any) -> None:
         """Take in a status line: anything with `status`, `digest`, `completed` and `total`, any of them None."""
         self.status = line.status or self.status
-        if not line.digest or not line.total:
+        if not line.total:
             return
-        completed = min(line.completed or 0, line.total)
-        before = self._layers.get(line.digest)
+        digest, completed = line.digest or "", min(line.completed or 0, line.total)
+        before = self._layers.get(digest)
         # What is there in a layer's first line was there before: it says nothing about the speed of the line.
         self._moved += max(0, completed - before[0]) if before else 0
-        self._layers[line.digest] = completed, line.total
+        self._layers[digest] = completed, line.total
         self._sample()
 
     def _sample(self) -> None:

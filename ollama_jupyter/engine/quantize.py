@@ -6,14 +6,17 @@ Progress is read from the lines that it logs, one for each tensor. The file is, 
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 import json
+import math
 import re
 import sys
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from ollama_jupyter.gguf import read_header
 
 # llama.cpp's numbers of the file types that it can make without an importance matrix. Ollama takes the first six.
 FILE_TYPES = {
@@ -23,18 +26,18 @@ FILE_TYPES = {
 }  # fmt: skip
 ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 
-_TENSOR = re.compile(r"\[ *(\d+)/ *\d+\] +(\S+)")
+_TENSOR = re.compile(r"\[ *\d+/ *\d+\] .* - \[([ \d,]+)\]")
+"""The beginning of a tensor's line: its number of how many, its name, its shape."""
 _ERROR = 4
 """ggml's log level of an error."""
 
 
-def quantize(sources: Sequence[Path], target: Path, file_type: str, tell: Callable[[int, int], None]) -> str:
-    """Write `target`; "" if that went well, else what llama.cpp says against it. `tell` counts bytes of the sources.
+def quantize(sources: Sequence[Path], target: Path, file_type: str, tell: Callable[[int], None]) -> str:
+    """Write `target`; "" if that went well, else what llama.cpp says against it. `tell` counts the numbers done.
 
     Of several shards, whose names must follow llama.cpp's pattern, one file is made. For the main thread of a child.
     """
-    from llama_cpp import llama_cpp as C
-
+    C = _binding()
     said = _Said(sources, tell)
     callback = C.llama_log_callback(said)  # kept: ctypes callbacks must outlive their use
     C.llama_log_set(callback, None)
@@ -45,14 +48,23 @@ def quantize(sources: Sequence[Path], target: Path, file_type: str, tell: Callab
     return said.reason(target) if code else ""
 
 
+@functools.cache
+def _binding() -> Any:
+    """llama-cpp-python's C functions, without the package around them, whose imports take longer than a small model."""
+    spec = importlib.util.find_spec("llama_cpp")
+    assert spec is not None
+    package = types.ModuleType("llama_cpp")
+    package.__path__ = list(spec.submodule_search_locations or ())
+    sys.modules.setdefault("llama_cpp", package)
+    return importlib.import_module("llama_cpp.llama_cpp")
+
+
 class _Said:
     """Listens to llama.cpp's log: which tensor it is at, and what went wrong."""
 
-    def __init__(self, sources: Sequence[Path], tell: Callable[[int, int], None]) -> None:
-        self._sizes = {tensor.name: tensor.nbytes for path in sources for tensor in read_header(path).tensors}
+    def __init__(self, sources: Sequence[Path], tell: Callable[[int], None]) -> None:
         self._paths = [str(path) for path in sources]
         self._tell = tell
-        self._total = sum(self._sizes.values())
         self._done = self._current = 0
         self._error = ""
 
@@ -62,8 +74,8 @@ class _Said:
             self._error = line.strip() or self._error
         elif match := _TENSOR.match(line):
             self._done += self._current
-            self._current = self._sizes.get(match[2], 0)
-            self._tell(self._done, self._total)
+            self._current = math.prod(map(int, match[1].split(",")))
+            self._tell(self._done)
 
     def reason(self, target: Path) -> str:
         """The last error, without the paths of this machine."""
@@ -76,15 +88,15 @@ class _Said:
 
 
 def main() -> None:
-    """The child program."""
+    """The child program: `source` paths, `target`, `type`, and the `total` of numbers, which a header tells sooner."""
     arguments = json.loads(sys.stdin.readline())
+
+    def tell(done: int) -> None:
+        _say({"completed": done, "total": arguments["total"]})
+
     sources = [Path(path) for path in arguments["source"]]
-    reason = quantize(sources, Path(arguments["target"]), arguments["type"], _say_progress)
+    reason = quantize(sources, Path(arguments["target"]), arguments["type"], tell)
     _say({"error": reason} if reason else {"done": True})
-
-
-def _say_progress(done: int, total: int) -> None:
-    _say({"completed": done, "total": total})
 
 
 def _say(message: dict[str, object]) -> None:

@@ -52,7 +52,7 @@ def quantized(store: Store, space: Workspace, part: Part, file_type: str, report
     sources = [space.link(digest, name) for digest, name in zip(part.digests, names, strict=True)]
     target = space.folder / f"{part.role}-{file_type}.gguf"
     arguments = {"source": [*map(str, sources)], "target": str(target), "type": file_type}
-    child.run(CHILD, arguments, tell)
+    child.run(CHILD, arguments | {"total": part.header.parameter_count}, tell)
     tell(1, 1)
     report(Progress("verifying conversion"))
     return keep(store, space, target.name, part.role)

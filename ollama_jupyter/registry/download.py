@@ -16,10 +16,10 @@ from ollama_jupyter.store.partial import Partial
 
 CHUNK = 1 << 20
 TICK_SECONDS = 0.06
-SYNC_SECONDS = 0.25
-"""How often what has come is made safe while much comes: every megabyte at most."""
-SYNC_SLOW_SECONDS = 1.0
-"""How often while little comes."""
+SYNC_BYTES, SYNC_SECONDS = 1 << 20, 1.0
+"""What has come is made safe when it is so much, or after so long."""
+SYNC_SHARE = 4
+"""But between two syncs lies so many times what the last one took: a slow disk is not kept busy with it."""
 
 
 class Download:
@@ -43,7 +43,7 @@ class Download:
         self._changed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._error: Exception | None = None
-        self._synced_at = time.monotonic()
+        self._synced_at = self._sync_again_at = time.monotonic()
         self._hash = hashlib.sha256()
 
     def run(self) -> str:
@@ -111,10 +111,12 @@ class Download:
             self._fail(error)
 
     def _sync_if_due(self) -> None:
-        waited = time.monotonic() - self._synced_at
-        if waited > (SYNC_SECONDS if self._partial.unsafe >= CHUNK else SYNC_SLOW_SECONDS):
+        started = time.monotonic()
+        is_worth_it = self._partial.unsafe >= SYNC_BYTES or started - self._synced_at > SYNC_SECONDS
+        if is_worth_it and started >= self._sync_again_at:
             self._partial.checkpoint()
             self._synced_at = time.monotonic()
+            self._sync_again_at = self._synced_at + SYNC_SHARE * (self._synced_at - started)
 
     # ---- fetching
 

@@ -176,8 +176,11 @@ def format_value(value: object) -> str:
 
 
 def quote(text: str) -> str:
-    """`text` as a Modelfile value: quoted only where it would not survive bare, in Ollama's two styles."""
-    if "\n" in text or text.startswith(" ") or text.endswith(" "):
+    """`text` as a Modelfile value: quoted only where it would not survive bare, in Ollama's two styles.
+
+    Three quotes at the end of a line that is not the last end a value whatever stands around it.
+    """
+    if "\n" in text or "\r" in text or text != text.strip() or text.startswith('"'):
         return f'"""{text}"""' if '"' in text else f'"{text}"'
     return text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ollama_jupyter.errors import BadRequest
@@ -56,7 +56,7 @@ def create(
         except RecursionError:
             raise BadRequest("the parameters or messages are nested too deeply") from None
         with store.lock:
-            publish(store, store.manifests.canonical(name), draft, report, prune=prune)
+            publish(store, store.manifests.canonical(name), draft, report, prune=prune, made=making.made)
     report(Progress("success"))
 
 
@@ -90,16 +90,24 @@ def _parameters(store: Store, draft: Draft, request: CreateRequest) -> dict[str,
 # ---- publishing ---------------------------------------------------------------------------------------------------
 
 
-def publish(store: Store, name: ModelName, draft: Draft, report: Report, *, prune: bool = True) -> Manifest:
+def publish(
+    store: Store,
+    name: ModelName,
+    draft: Draft,
+    report: Report,
+    *,
+    prune: bool = True,
+    made: Collection[Digest] = (),
+) -> Manifest:
     """Write the draft's blobs and its manifest under exactly this name. The caller holds the lock.
 
-    If anything fails, the blobs that were written for it are removed again.
+    If anything fails, the blobs that were written for it are removed again. Those of `made` are told of as new too.
     """
     manifest = draft.manifest()
     new: set[Digest] = set()
     try:
         draft.write(store, new)
-        _report_layers(store, manifest, new, report)
+        _report_layers(store, manifest, new.union(made), report)
         tell(store, (manifest.config, *manifest.layers), report)
         report(Progress("writing manifest"))
         old = _old(store, name)

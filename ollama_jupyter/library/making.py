@@ -43,7 +43,7 @@ class Making:
         self._probe = probe
         self._stack = ExitStack()
         self._space: Workspace | None = None
-        self._made: set[Digest] = set()
+        self.made: set[Digest] = set()  # blobs that were converted or quantized for it
         self._sources: set[Digest] = set()  # uploads that conversions have used up
         self.source: Source | None = None  # what the model is made `from`
         self._parts: list[Part] = []
@@ -55,7 +55,7 @@ class Making:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.close()
-        unused = self._made | self._sources if self._prune and kind is None else self._made
+        unused = self.made | self._sources if self._prune and kind is None else self.made
         if unused:
             with self._store.lock:
                 self._store.prune(frozenset(unused))
@@ -174,7 +174,7 @@ class Making:
         for part in [*self._parts]:
             if needs_quantizing(part, self._wanted(part)):
                 new = quantized(self._store, self._workspace(), part, self._wanted(part), report)
-                self._made.update(new.digests)
+                self.made.update(new.digests)
                 self._parts[self._parts.index(part)] = new
         if slow:
             adapters = self._of("adapter")
@@ -184,7 +184,7 @@ class Making:
         return self._parts
 
     def _add(self, part: Part) -> None:
-        self._made.update(part.digests)
+        self.made.update(part.digests)
         self._parts.append(part)
 
     def _try(self) -> None:

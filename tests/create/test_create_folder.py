@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from convert import folders, vocabularies
 from convert.test_adapters import Base
+from convert.test_bert import CONFIG, shapes
 from creating import config_of, contents, files, layer, make, roles, upload, uploads
 from models import write_tiny_gguf
 
@@ -33,7 +34,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 
 def bytes_of(folder: Path, *left_out: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in left_out}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name not in left_out}
 
 
 def kept(models: Path) -> set[str]:
@@ -47,7 +48,7 @@ async def test_a_folder_becomes_a_model(library: Library, models: Path, folder: 
     lines = [line async for line in library.create(CreateRequest("m", files=given, system="Be brief."))]
     statuses = list(dict.fromkeys(line.status for line in lines))
     digest = Digest.of((tmp_path / "wanted.gguf").read_bytes())
-    assert statuses[:2] == ["converting model", f"using existing layer {digest}"]
+    assert statuses[:2] == ["converting model", f"creating new layer {digest}"]
     assert statuses[-2:] == ["writing manifest", "success"]
     assert all(line.digest == "" for line in lines)  # a bar of its own would share it with the quantizer's
     assert max(line.completed for line in lines) == max(line.total for line in lines) > 0
@@ -88,6 +89,16 @@ async def test_converted_and_quantized(library: Library, models: Path, folder: P
     ]  # fmt: skip
     assert config_of(models, "m")["file_type"] == "Q8_0"
     assert len([name for name in kept(models) if name.startswith("blobs")]) == 2  # not the F16 in between
+
+
+async def test_an_embedding_model(library: Library, models: Path, tmp_path: Path) -> None:
+    """It has no logits to sample from: the trial load must know."""
+    tokenizer = vocabularies.word_pieces(tmp_path)
+    config = CONFIG | {"vocab_size": tokenizer.get_vocab_size()}
+    folders.save(tmp_path, config, folders.random_weights(shapes(config)))
+    await make(library, "m", files=await uploads(library, bytes_of(tmp_path)))
+    assert config_of(models, "m")["model_family"] == "bert"
+    assert (await library.show("m")).capabilities == ("embedding",)
 
 
 async def test_an_adapter_folder(library: Library, models: Path, base: Base) -> None:

@@ -64,7 +64,7 @@ async def test_create_with_quantize(library: Library, models: Path, wide: Path) 
         "parsing GGUF",
         "quantizing F32 model to Q4_K_M",
         "verifying conversion",
-        f"using existing layer {new['digest']}",
+        f"creating new layer {new['digest']}",
         "writing manifest",
         "success",
     ]

@@ -1,8 +1,8 @@
 """The child program that converts: untrusted files are read in a process that may die without taking the server along.
 
 It reads one line of JSON from its standard input: `folder`, `target`, `kind` ("model" or "adapter"), and for an adapter
-`base`, the base model's GGUF. It prints JSON lines: `{"completed": n, "total": m}` now and then, at last
-`{"done": true}` or `{"error": "..."}`, a text fit for a stranger.
+`base`, the base model's GGUF, or the list of its shards. It prints JSON lines: `{"completed": n, "total": m}` now and
+then, at last `{"done": true}` or `{"error": "..."}`, a text fit for a stranger.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from ollama_jupyter.convert import convert_adapter, convert_model
 from ollama_jupyter.errors import OllamaJupyterError
-from ollama_jupyter.gguf import read_header
+from ollama_jupyter.gguf import GGUFHeader, join, read_header
 
 _INTERVAL = 0.1
 """Seconds between two lines of progress."""
@@ -40,9 +40,16 @@ class _Progress:
 def _convert(task: Mapping[str, Any]) -> None:
     folder, target = Path(task["folder"]), Path(task["target"])
     if task.get("kind", "model") == "adapter":
-        convert_adapter(folder, target, read_header(Path(task["base"])), _Progress())
+        convert_adapter(folder, target, _base(task["base"]), _Progress())
     else:
         convert_model(folder, target, _Progress())
+
+
+def _base(paths: str | list[str]) -> GGUFHeader:
+    """The header of the base model: of its one file, or of its shards in order."""
+    if isinstance(paths, str):
+        return read_header(Path(paths))
+    return join([read_header(Path(path)) for path in paths])
 
 
 def _failure(error: Exception) -> str:

@@ -75,11 +75,15 @@ class SafetensorsFolder:
         arguments = {
             "folder": str(self._space.folder / self._role),
             "target": str(target),
-            "base": str(self._store.blobs.path(base.layers[0].digest)) if base else None,
+            "base": self._paths(base) if base else None,
             "kind": kind,
         }
         child.run(CHILD, arguments, lambda done, total: report(Progress(status, "", total, done)))
         return keep(self._store, self._space, target.name, self._role)
+
+    def _paths(self, part: Part) -> str | list[str]:
+        paths = [str(self._store.blobs.path(digest)) for digest in part.digests]
+        return paths if len(paths) > 1 else paths[0]
 
 
 def keep(store: Store, space: Workspace, name: str, role: str) -> Part:

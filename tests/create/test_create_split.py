@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from convert import folders
+from convert.test_adapters import SETTINGS
 from creating import config_of, contents, files, make, manifest_of, roles, uploads
 from models import gguf_bytes, gguf_tensor, gguf_value, write_tiny_gguf
 
@@ -120,6 +124,20 @@ async def test_from_a_split_model(library: Library, models: Path, shards: list[P
     assert half.shards == ()
     assert half.gguf.parameter_count == 28608
     assert "split.count" not in half.gguf.metadata
+
+
+async def test_an_adapter_folder_for_a_split_model(
+    library: Library, models: Path, shards: list[Path], tmp_path: Path
+) -> None:
+    """Its tensors are looked up in all shards."""
+    (tmp_path / "adapter_config.json").write_text(json.dumps(SETTINGS))
+    names = [f"base_model.model.model.layers.{n}.self_attn.q_proj.lora_{side}.weight" for n in (0, 1) for side in "AB"]
+    shapes = {"A": (4, 32), "B": (32, 4)}
+    weights = {name: np.full(shapes[name[-8]], 0.1, np.float32) for name in names}
+    folders.save_weights(tmp_path / "adapter_model.safetensors", weights, "F32")
+    files = await uploads(library, {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()})
+    await make(library, "m", files=await uploads(library, bytes_of(shards)), adapters=files)
+    assert roles(models, "m") == ["model"] * COUNT + ["adapter"]
 
 
 def changed(shards: list[Path], how: str) -> dict[str, bytes]:

@@ -9,8 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from doors import jupyter
 from fake_ollama import KEY, FakeOllama, status
 from IPython.core.interactiveshell import InteractiveShell
+from models import write_tiny_gguf
+from registry.misbehaving import Registry, serving
 from shells import Kernel, completed, failure, value, wait_for
 
 from ollama_jupyter.notebook.transfer import Transfer
@@ -253,3 +256,28 @@ def test_interrupt_ends_a_pull_on_the_server_and_a_second_call_goes_on(
     fake.goes_on.set()
     assert kernel.run("%ollama pull tiny:1b")["status"] == "ok"
     assert "98 MB in" in kernel.outputs("update_display_data")[-1]["data"]["text/plain"]
+
+
+def test_interrupt_of_a_real_pull_keeps_what_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_gguf(tmp_path / "tiny.gguf")
+    weights = (tmp_path / "tiny.gguf").read_bytes() + bytes(8 << 20)
+    (tmp_path / "notebooks").mkdir()
+    with serving(Registry(weights)) as registry:
+        monkeypatch.setenv("OLLAMA_JUPYTER_REGISTRIES", registry.address)
+        with jupyter(tmp_path / "notebooks", tmp_path / "models") as (_, _, kernel):
+            kernel.run("%load_ext ollama_jupyter")
+            name = f"{registry.address}/some/model:latest"
+            registry.rate = 2_000_000
+            assert kernel.interrupted(f"%ollama pull {name} --insecure", after="MB/s") < 5
+            before = registry.sent
+            assert before < len(weights)
+            registry.rate = 0
+            kernel.run(f"%ollama pull {name} --insecure")
+            assert registry.sent - before < len(weights), "the second call went on from there"
+            assert name in kernel.run("import ollama; print([model.model for model in ollama.list().models])")
+            report = kernel.run(f"report = %ollama verify {name}\nprint(report['ok'], report['blobs'])")
+            assert report == "True 2\n"
+            scanned = kernel.run(f"report = %ollama scan {name}\nprint(report['model'])")
+            assert scanned == f"{name}\n"
+            examined = kernel.run("report = %ollama doctor\nprint(len(report['checks']) > 3)")
+            assert examined == "True\n"

@@ -69,7 +69,10 @@ class Chat(Panel):
     # ---- what the user does ---------------------------------------------------------------------------------------
 
     def ask(self, question: str) -> None:
-        """Ask, as if `question` had been typed. Returns at once; `wait()` waits for the answer."""
+        """Ask, as if `question` had been typed. Returns at once; `wait()` waits for the answer.
+
+        Nothing happens while another answer is coming.
+        """
         question = question.strip()
         if not question or self.busy:
             return None

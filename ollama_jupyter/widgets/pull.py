@@ -25,6 +25,7 @@ class Pull(Panel):
     """
 
     value = traitlets.Unicode()
+    insecure = traitlets.Bool(False, help="whether a registry may do without https")
     models = traitlets.List(traitlets.Unicode(), help="what the server has, newest first; read it, do not set it")
 
     def __init__(self, value: str = "", **kwargs: Any) -> None:
@@ -108,7 +109,7 @@ class Pull(Panel):
         with (
             server.answering(),
             server.client(hangup=hangup) as client,
-            closing(client.pull(name, stream=True)) as lines,
+            closing(client.pull(name, insecure=self.insecure, stream=True)) as lines,
         ):
             for line in lines:
                 self._meter.take(line)

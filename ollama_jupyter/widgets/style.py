@@ -43,9 +43,9 @@ CSS = """
 .ollama-panel .ollama-muted { color: var(--jp-ui-font-color2, #616161); }
 .ollama-panel .ollama-number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .ollama-panel .ollama-heading { font-weight: 600; }
-.ollama-panel .ollama-error { color: var(--jp-ui-font-color1, #212121); }
+.ollama-panel .ollama-error { display: flex; gap: 8px; color: var(--jp-ui-font-color1, #212121); }
 .ollama-panel .ollama-error::before {
-  content: "!"; display: inline-block; box-sizing: border-box; width: 16px; height: 16px; margin-right: 8px;
+  content: "!"; flex: none; width: 16px; height: 16px; margin-top: 1px;
   border-radius: 50%; background: var(--jp-error-color1, #d32f2f); color: #fff;
   font-weight: 700; font-size: 11px; line-height: 16px; text-align: center;
 }
@@ -62,7 +62,7 @@ CSS = """
 .ollama-panel .ollama-rows { border-top: 1px solid var(--jp-border-color2, #e0e0e0); }
 .ollama-panel .ollama-rows.ollama-list { max-height: 248px; overflow-y: auto; }
 .ollama-panel .ollama-item {
-  flex: none; align-items: center; gap: 12px; padding: 5px 2px;
+  flex: none; align-items: center; gap: 12px; padding: 5px 0;
   border-bottom: 1px solid var(--jp-border-color2, #e0e0e0);
 }
 .ollama-panel .ollama-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }

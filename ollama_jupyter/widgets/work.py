@@ -43,7 +43,7 @@ class Work:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, job: Job, ended: Ended) -> None:
-        assert not self.is_running, "one job at a time"
+        self.wait(JOIN_SECONDS)  # the one before has told its end, and is about to go
         self._hangup = hangup = Hangup()
         self._thread = threading.Thread(target=lambda: ended(_outcome(job, hangup)), name="ollama-widget", daemon=True)
         self._thread.start()

@@ -276,6 +276,13 @@ def test_a_blob_is_fetched_again(store: Store) -> None:
     assert store.resolve("made").system == "own words"
 
 
+def test_what_was_known_of_the_bad_blob_is_forgotten(store: Store) -> None:
+    flip(store.blobs.path(Digest.of(b"pulled words")))
+    assert store.resolve("pulled").system != "pulled words"
+    mend(store, lambda *_: store.blobs.put_bytes(b"pulled words"))  # type: ignore[arg-type, return-value]
+    assert store.resolve("pulled").system == "pulled words"
+
+
 def test_a_loaded_model_keeps_its_file(store: Store) -> None:
     """As a server has it mapped: the bytes that it sees stay the same whatever becomes of the name."""
     path, good = weights_of(store), weights_of(store).read_bytes()

@@ -140,6 +140,7 @@ def test_addresses_are_named_once_and_counted() -> None:
         ("{% for a in x %}" * 6 + "{% endfor %}" * 6, "warning", "has loops inside loops, 6 deep"),
         ("a" * 10_000, "warning", "holds a text of 10000 characters"),
         ("{% if %}", "warning", "cannot be read"),
+        ("{{ " + "+".join(["a"] * 10_000) + " }}", "warning", "is nested too deeply to be looked through"),
         ("{{ '" + "{" * 50 + "' }} \u202e", "danger", "U+202E"),
     ],
 )
@@ -237,6 +238,7 @@ def test_no_text_breaks_a_scan(text: str) -> None:
         ("system", b"Ask http://evil.example/ first", "warning", "names addresses"),
         ("license", b"a\xe2\x80\x8bb", "warning", "without width"),
         ("license", b"a" * 2_000_000, "warning", "2000000 characters"),
+        ("system", b"a" * 5_000_000, "warning", "too long to be looked through (5000000 bytes)"),
         ("template", b"{{ if }}", "warning", "cannot be read"),
         (CONFIG_TYPE, {"remote_host": "https://cloud.example", "remote_model": "x"}, "warning", "asks to be run at"),
         (CONFIG_TYPE, {"base_name": "https://a.example"}, "info", "names addresses"),

@@ -18,12 +18,14 @@ from ollama_jupyter.messages import Progress
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.reports import Finding, ScanReport
 from ollama_jupyter.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer
-from ollama_jupyter.store.models import MAX_SMALL_LAYER, Store
+from ollama_jupyter.store.models import Store
 
 __all__ = ["scan_layers", "scan_model", "tell", "telling"]
 
 log = logging.getLogger("ollama_jupyter.library")
 
+LONG_TEXT = 4 << 20
+"""Bytes of a small layer; licenses take a few thousand, and conversations with images a few million."""
 GGUF_ROLES = ("model", "projector", "adapter", "draft")
 OTHER_ROLES = ("tensor", "json", "embed")
 
@@ -76,8 +78,9 @@ def _scan_gguf(store: Store, layer: Layer) -> Iterator[Finding]:
 
 def _scan_small(store: Store, layer: Layer) -> Iterator[Finding]:
     role = CONFIG if layer.media_type == CONFIG_TYPE else layer.role
-    if store.blobs.size(layer.digest) > MAX_SMALL_LAYER:
-        yield Finding("warning", role, "too large to be read", "requests to this model will fail")
+    size = store.blobs.size(layer.digest)
+    if size > LONG_TEXT:
+        yield Finding("warning", role, f"too long to be looked through ({size} bytes)", "it may say anything")
     else:
         yield from scan_text(role, store.blobs.read(layer.digest))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ollama_jupyter.errors import TemplateError
 from ollama_jupyter.library.scan.texts import instructions, invisible, is_prose, listed, quoted
@@ -24,24 +24,25 @@ _FORM = re.compile(r"\s*[^A-Za-z\s]")
 def jinja(where: str, source: str) -> Iterator[Finding]:
     """What a Jinja template of a GGUF does that it should not."""
     yield from invisible(where, source)
-    try:
-        found = survey_jinja(source)
-    except TemplateError as error:
-        yield Finding("warning", where, f"cannot be read: {error.message}", "chats with this model will fail")
-        return
-    yield from _reaching(where, found)
-    yield from _common(where, found)
+    yield from _surveyed(where, source, survey_jinja)
 
 
 def go(where: str, source: str) -> Iterator[Finding]:
     """What a Go template does that it should not."""
     yield from invisible(where, source)
+    yield from _surveyed(where, source, survey_go)
+
+
+def _surveyed(where: str, source: str, survey: Callable[[str], Survey]) -> Iterator[Finding]:
     try:
-        found = survey_go(source)
+        found = survey(source)
     except TemplateError as error:
         yield Finding("warning", where, f"cannot be read: {error.message}", "chats with this model will fail")
-        return
-    yield from _common(where, found)
+    except RecursionError:
+        yield Finding("warning", where, "is nested too deeply to be looked through", "honest templates are not")
+    else:
+        yield from _reaching(where, found)
+        yield from _common(where, found)
 
 
 def _reaching(where: str, found: Survey) -> Iterator[Finding]:
@@ -71,7 +72,7 @@ def _common(where: str, found: Survey) -> Iterator[Finding]:
 def _conditions(where: str, conditions: list[Condition]) -> Iterator[Finding]:
     seen: set[tuple[str, ...]] = set()
     for condition in conditions:
-        literals = tuple(text for text in condition.literals if _is_about_meaning(text))
+        literals = tuple(dict.fromkeys(text for text in condition.literals if _is_about_meaning(text)))
         if condition.on == "date":
             yield Finding("warning", where, "acts differently on some dates", "a trap can wait for its day")
         elif literals and literals not in seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,10 +64,11 @@ class Config:
         return float(value)
 
     def numbers(self, key: str, length: int) -> list[float]:
+        """So many positive numbers."""
         value = self._values.get(key)
         good = isinstance(value, list) and len(value) == length
-        if not good or not all(type(n) in (int, float) and math.isfinite(n) for n in value or ()):
-            raise refused(self._file, f'"{key}" must be {length} numbers')
+        if not good or not all(type(n) in (int, float) and 0 < n < 1e12 for n in value or ()):
+            raise refused(self._file, f'"{key}" must be {length} positive numbers')
         return [float(n) for n in value or ()]
 
     def flag(self, key: str, default: bool) -> bool:

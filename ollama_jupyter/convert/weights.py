@@ -81,10 +81,10 @@ def _converted(data: NDArray[Any], tensor: Tensor, kind: str, shift: float) -> N
         return data
     if tensor.dtype == "BF16":
         data = (data.astype(np.uint32) << 16).view(np.float32)
-    if kind == "F32":
-        single: NDArray[Any] = np.add(data, np.float32(shift), dtype=np.float32)
-        return single
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        if kind == "F32":
+            single: NDArray[Any] = np.add(data, np.float32(shift), dtype=np.float32)
+            return single
         half: NDArray[Any] = data.astype(np.float16)
     if data.dtype != np.float16 and np.isinf(half).any() and np.isfinite(data).all():
         raise ConversionError(f'tensor "{tensor.name}" has numbers beyond what F16 can hold; save the model as BF16')

@@ -104,11 +104,11 @@ def test_older_names_and_larger_classes_are_taken(made: Made) -> None:
     assert float(got @ bert(weights, config, tokenizer.encode(SENTENCES[0]).ids)) > 0.999
 
 
-@pytest.mark.parametrize("file", ["tokenizer.json", "vocab.txt"])
-def test_it_splits_texts_as_the_tokenizer_does(made: Made, file: str) -> None:
+@pytest.mark.parametrize("absent", [[], ["tokenizer.json"], ["tokenizer.json", "tokenizer_config.json"]], ids=str)
+def test_it_splits_texts_as_the_tokenizer_does(made: Made, absent: list[str]) -> None:
     folder, _, _, tokenizer = made
-    if file == "vocab.txt":
-        (folder / "tokenizer.json").unlink()
+    for file in absent:
+        (folder / file).unlink()
     with loaded(convert(folder), vocab_only=True) as model:
         for text in vocabularies.TEXTS:
             plain = text.replace("안녕하세요", "")  # llama.cpp takes Hangul apart in a way of its own

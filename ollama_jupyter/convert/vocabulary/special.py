@@ -41,6 +41,8 @@ def _id(name: str, files: TokenizerFiles, config: Config, vocabulary: Vocabulary
         text = entry.get("content") if isinstance(entry, dict) else entry
         if isinstance(text, str) and text in vocabulary.ids:
             return vocabulary.ids[text]
+    if vocabulary.model == "bert" and f"[{name.upper()}]" in vocabulary.ids:
+        return vocabulary.ids[f"[{name.upper()}]"]  # as BERT's class assumes; llama.cpp ends the process without them
     number = config.raw(f"{name}_token_id")
     if isinstance(number, list) and number:  # several ends of a turn: llama.cpp finds the others by their texts
         number = number[0]
@@ -94,6 +96,6 @@ def _template(files: TokenizerFiles) -> str:
     """The chat template; of several named ones the default."""
     template = files.config.get("chat_template")
     if isinstance(template, list):
-        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
+        named = [entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"]
+        template = named[0].get("template") if named else None
     return template if isinstance(template, str) else files.template

@@ -11,6 +11,7 @@ import traitlets
 from ollama_jupyter.client.hangup import Hangup
 from ollama_jupyter.client.modelfiles import create_from_modelfile
 from ollama_jupyter.errors import ModelfileError
+from ollama_jupyter.widgets.message import Message
 from ollama_jupyter.widgets.meter import Meter
 from ollama_jupyter.widgets.panel import Panel
 from ollama_jupyter.widgets.parameters import Parameters
@@ -44,7 +45,7 @@ class ModelfileBuilder(Panel):
         )
         self._parameters = Parameters(self._fields_changed)
         self._text = ipywidgets.Textarea(description="Text of the Modelfile", rows=8)
-        self._problem = styled(ipywidgets.HTML(), "status")
+        self._problem = Message()
         self._name = ipywidgets.Text(description="Name", placeholder="my-model", tooltip="Name of the new model")
         self._type = ipywidgets.Dropdown(
             options=[(AS_IT_IS, ""), *((kind, kind) for kind in TYPES)],
@@ -120,7 +121,7 @@ class ModelfileBuilder(Panel):
 
     def _show_problem(self) -> None:
         self.problem = problem(self.value)
-        self._problem.value = self._message(self.problem, error=True)
+        self._problem.say(self.problem, error=True)
         self._button.disabled = bool(self.problem) and not self.busy
 
     # ---- what the user does ---------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from ollama_jupyter.client.connect import Server
 from ollama_jupyter.client.errors import OllamaError
 from ollama_jupyter.errors import OllamaJupyterError
 from ollama_jupyter.notebook.markdown import safe_text
+from ollama_jupyter.widgets.message import Message
 from ollama_jupyter.widgets.style import sheet, styled
 from ollama_jupyter.widgets.work import JOIN_SECONDS, Job, Outcome, Work
 
@@ -28,7 +28,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(self, **kwargs: Any) -> None:
         self._work = Work()
-        self._status = styled(ipywidgets.HTML(), "status")
+        self._status = Message()
         super().__init__(**kwargs)
         styled(self, "panel")
 
@@ -50,12 +50,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _say(self, text: str, *, error: bool = False) -> None:
         self._said = safe_text(text)
-        self._status.value = self._message(self._said, error=error)
-
-    def _message(self, text: str, *, error: bool) -> str:
-        """A line as HTML that a screen reader speaks when it appears."""
-        role, look = ("alert", "ollama-error") if error else ("status", "ollama-muted")
-        return f'<div role="{role}" class="{look}">{html.escape(safe_text(text))}</div>' if text else ""
+        self._status.say(self._said, error=error)
 
     def _trying(self, what: Callable[[], None]) -> bool:
         """Do something short, and say what speaks against it; whether it worked."""

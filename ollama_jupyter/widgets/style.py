@@ -36,7 +36,9 @@ CSS = """
 .ollama-panel .widget-text, .ollama-panel .widget-textarea, .ollama-panel .widget-dropdown,
 .ollama-panel .widget-combobox { width: auto; }
 .ollama-panel .widget-html .widget-html-content { line-height: 1.45; font-size: var(--jp-ui-font-size1, 13px); }
-.ollama-panel .widget-textarea textarea { resize: vertical; line-height: 1.45; padding: 6px 8px; }
+.ollama-panel .widget-textarea textarea {
+  resize: vertical; line-height: 1.45; padding: 6px 8px; font-family: inherit;
+}
 .ollama-panel .ollama-code textarea {
   font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);
 }
@@ -49,7 +51,7 @@ CSS = """
   border-radius: 50%; background: var(--jp-error-color1, #d32f2f); color: #fff;
   font-weight: 700; font-size: 11px; line-height: 16px; text-align: center;
 }
-.ollama-panel .ollama-status { min-height: 1.45em; overflow-wrap: anywhere; }
+.ollama-panel .ollama-status { overflow-wrap: anywhere; }
 .ollama-panel .ollama-meter { align-items: stretch; gap: 4px; }
 .ollama-panel .ollama-meter .widget-inline-hbox .progress, .ollama-panel .ollama-meter .widget-hprogress {
   width: auto; height: 8px;
@@ -80,9 +82,10 @@ CSS = """
 .ollama-panel .ollama-prose > :last-child { margin-bottom: 0; }
 .ollama-panel .ollama-prose :is(h1, h2, h3, h4, h5, h6) { font-size: 15px; font-weight: 600; margin: 1em 0 0.4em; }
 .ollama-panel .ollama-prose pre {
-  padding: 8px 10px; border-radius: 4px; overflow-x: auto; background: var(--jp-layout-color2, #eee);
+  margin: 0 0 0.8em; padding: 8px 10px; border-radius: 4px; overflow-x: auto; background: var(--jp-layout-color2, #eee);
   font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);
 }
+.ollama-panel .ollama-prose pre code { background: none; padding: 0; }
 .ollama-panel .ollama-foot { font-size: 12px; margin-top: 4px; color: var(--jp-ui-font-color2, #616161); }
 .ollama-panel .ollama-empty { padding: 20px 8px; text-align: center; color: var(--jp-ui-font-color2, #616161); }
 """

@@ -135,7 +135,8 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
         contexts.append(context)
         tab = Tab(context.new_page())
         tab.watch()
-        tab.page.goto(f"{lab.url}{f'{app}/{file}' if file else app}?token={TOKEN}")
+        # Lab keeps its open tabs on the server: `reset` opens none but this.
+        tab.page.goto(f"{lab.url}{f'{app}/{file}' if file else app}?token={TOKEN}&reset")
         tab.page.locator(READY[app]).wait_for(timeout=60_000)
         return tab
 

@@ -133,8 +133,9 @@ class Download:
     def _stream(self, piece: Piece, patience: Patience) -> None:
         part = self._source.open(piece.start, piece.end)
         with part.response as response:
-            if part.whole:  # it knows no ranges, or was not asked for one
-                self._plan.take_all(piece)
+            if part.whole:  # the other side knows no ranges, or was not asked for one
+                if not self._plan.take_all(piece):
+                    return
             elif len(self._threads) == 2:
                 self._start_others()
             position = part.start
@@ -142,21 +143,23 @@ class Download:
                 data = response.some(min(CHUNK, part.end - position))
                 if not data:
                     raise Trouble(f"{response.url.origin.netloc}: the connection was cut")
-                self._put(position, data)
-                position += len(data)
-                if position > piece.start:
-                    piece.start = position
+                if self._put(position, data):
                     patience.progress()
+                position += len(data)
+                piece.start = max(piece.start, position)
 
     def _start_others(self) -> None:
         """The other side knows ranges: use more streams."""
         for _ in range(self._streams - 1):
             self._start(self._work)
 
-    def _put(self, position: int, data: bytes) -> None:
-        for start, end in self._partial.missing(position, position + len(data)):
+    def _put(self, position: int, data: bytes) -> bool:
+        """Write those of the bytes that were not there. False if all were."""
+        gaps = self._partial.missing(position, position + len(data))
+        for start, end in gaps:
             whole = end - start == len(data)
             self._partial.write(start, data if whole else data[start - position : end - position])
+        return bool(gaps)
 
     # ---- hashing
 

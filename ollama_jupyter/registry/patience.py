@@ -47,7 +47,7 @@ class Patience:
             self._wait()
 
     def _wait(self) -> None:
-        seconds = min(2.0 ** (self._failures - 2), LONGEST_S)
+        seconds = min(2.0 ** (self._failures - 1), LONGEST_S)
         if self._cancel.wait(seconds * random.uniform(0.75, 1.25)):
             raise Canceled
 

@@ -36,7 +36,8 @@ class Plan:
         self._lock = threading.Lock()
         self._waiting = deque(pieces)
         self._active: set[Piece] = set()
-        self._split = streams > 1
+        self._everything: Piece | None = None
+        self._may_split = streams > 1
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -51,7 +52,7 @@ class Plan:
 
     def _half(self) -> Piece | None:
         longest = max(self._active, key=lambda piece: piece.left, default=None)
-        if longest is None or not self._split or longest.left < 2 * WORTH_SPLITTING:
+        if longest is None or self._everything is not None or not self._may_split or longest.left < 2 * WORTH_SPLITTING:
             return None
         middle = longest.end - longest.left // 2
         piece = Piece(middle, longest.end)
@@ -62,9 +63,17 @@ class Plan:
         with self._lock:
             self._active.discard(piece)
 
-    def take_all(self, piece: Piece) -> None:
-        """One stream brings everything: whoever has `piece` fetches the rest, too, and nobody begins anything more."""
+    def take_all(self, piece: Piece) -> bool:
+        """The stream that has `piece` brings everything, from the first byte: it goes on alone, the others finish.
+
+        Returns:
+            False if another stream does so already: then nothing of `piece` is left to do.
+        """
         with self._lock:
+            if self._everything not in (None, piece):
+                piece.end = piece.start
+                return False
+            self._everything = piece
             self._waiting.clear()
-            self._split = False
-            piece.end = self._size
+            piece.start, piece.end = 0, self._size
+            return True

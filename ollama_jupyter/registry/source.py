@@ -63,7 +63,8 @@ class Source:
                 return response
             response.close()
             with self._lock:
-                self._direct = None
+                if self._direct == direct:  # else another stream has asked anew already
+                    self._direct = None
         response = self._client.request("GET", f"blobs/{self._digest}", headers=headers)
         if response.url.origin != self._client.origin and response.status in (200, 206):
             with self._lock:

@@ -72,9 +72,12 @@ class Wire:
         with passing(url, self._cancel):
             kept = self._take(url.origin) if content is None else None
             if kept is not None:
-                # The other side may have closed it meanwhile; that is no failure of this request.
-                with contextlib.suppress(ConnectionError, http.client.HTTPException):
+                try:
                     return self._exchange(kept, method, url, headers, None)
+                except TimeoutError:
+                    raise
+                except (OSError, http.client.HTTPException):
+                    pass  # the other side has closed it meanwhile; that is no failure of this request
             return self._exchange(self._connect(url.origin), method, url, headers, content)
 
     def _exchange(

@@ -117,6 +117,15 @@ def test_ends_verified(store: Store, registry: Registry, behaviour: Callable[[],
     assert done[-1] == len(WEIGHTS)
 
 
+def test_streams_that_all_get_the_whole_blob_do_not_all_read_it(store: Store, registry: Registry) -> None:
+    """From the fifth request on, ranges are ignored."""
+    requests = iter(range(1000))
+    registry.on_blob = lambda request: request.blob(ranges=next(requests) < 4)
+    fetch(store, registry)
+    assert_whole(store, registry)
+    assert registry.sent < 2 * len(WEIGHTS)
+
+
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [

@@ -209,6 +209,11 @@ def test_an_error_is_one_line_and_gives_the_question_back(chat: Chat, fake: Fake
     chat.ask("hi")
     assert chat.wait(PATIENCE)
     assert chat.messages[-1]["content"] == "half an ans"
+    fake.script = [{"error": "gone"}]
+    chat.ask("what now?")
+    assert chat.wait(PATIENCE)
+    assert "half an ans" in shown(chat)
+    assert "what now?" not in shown(chat)
 
 
 def test_messages_can_be_set_and_cleared(chat: Chat, fake: FakeOllama) -> None:

@@ -123,7 +123,7 @@ class Chat(Panel):
         if bubble.text or not (outcome.error or outcome.was_stopped):
             self._keep(question, bubble.text)
         else:  # nothing came of it: as if it had not been asked, but the words are not lost
-            self._show_messages()
+            self._transcript.withdraw()
             self._question.value = self._question.value or question
 
     def _keep(self, question: str, answer: str) -> None:

@@ -19,6 +19,8 @@ EMPTY = "No models yet. Pull one above."
 class Item(ipywidgets.HBox):  # type: ignore[misc]
     """A row. `delete` is called with the model's name, after a second click."""
 
+    children: Sequence[ipywidgets.Widget]
+
     def __init__(self, model: Any, delete: Callable[[str], None]) -> None:
         self.name = str(model.model)
         self._size = units.size(model.size)
@@ -59,6 +61,8 @@ def _cell(text: str, look: str) -> ipywidgets.HTML:
 
 class Installed(ipywidgets.VBox):  # type: ignore[misc]
     """The rows, scrolling if they are many."""
+
+    children: Sequence[ipywidgets.Widget]
 
     def __init__(self, delete: Callable[[str], None]) -> None:
         self._delete = delete

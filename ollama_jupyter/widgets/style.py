@@ -35,6 +35,7 @@ CSS = """
 .ollama-panel .ollama-row > .ollama-wide > .widget-label { width: 140px; }
 .ollama-panel .widget-text, .ollama-panel .widget-textarea, .ollama-panel .widget-dropdown,
 .ollama-panel .widget-combobox { width: auto; }
+.ollama-panel .widget-dropdown > select { appearance: auto; background-image: none; padding-right: 4px; }
 .ollama-panel .widget-html .widget-html-content { line-height: 1.45; font-size: var(--jp-ui-font-size1, 13px); }
 .ollama-panel .widget-textarea textarea {
   resize: vertical; line-height: 1.45; padding: 6px 8px; font-family: inherit;

@@ -75,6 +75,14 @@ class Transcript(ipywidgets.VBox):  # type: ignore[misc]
         self._is_empty = False
         return bubble
 
+    def withdraw(self) -> None:
+        """Take the last question and its answer away again."""
+        before = list(self._turns.children[:-2])
+        if before:
+            self._replace(before)
+        else:
+            self.show([], "")
+
     def _replace(self, turns: Sequence[ipywidgets.Widget]) -> None:
         gone = [turn for turn in self._turns.children if turn not in turns]
         self._turns.children = turns

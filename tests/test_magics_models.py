@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from models import write_tiny_gguf
 from registry.misbehaving import Registry, serving
 from shells import Kernel, completed, failure, value, wait_for
 
+from ollama_jupyter.notebook.bar import TerminalBar
 from ollama_jupyter.notebook.transfer import Transfer
 
 # ---- the arithmetic of a transfer ---------------------------------------------------------------------------------
@@ -75,6 +77,25 @@ def test_nonsense_from_a_server_is_bounded() -> None:
     transfer = Transfer(Clock())
     transfer.note(line("pulling b1", "b1", 900, 100))
     assert (transfer.completed, transfer.fraction) == (100, 1.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_of_a_terminal_goes_when_it_is_done(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    transfer, bar = Transfer(), TerminalBar()
+    for there in (None, 0, 50_000_000, 100_000_000):
+        transfer.note(line("pulling \x1b[31mb1", "b1", there, 100_000_000))
+        bar.update(transfer)
+    assert "pulling" in terminal.getvalue()
+    assert "\x1b[31m" not in terminal.getvalue()
+    bar.finish("done")
+    assert terminal.getvalue().endswith("\r")
+    assert capsys.readouterr().out == "done\n"
 
 
 # ---- in a shell ---------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ COMMANDS: dict[str, Command] = {
         Command("pull", "fetch a model from a registry; a second call goes on where the first ended",
                 (("model", None),), (INSECURE,)),
         Command("push", "send a model to the registry of its name", (("model", None),), (INSECURE,)),
-        Command("create", "make a model by a Modelfile, else by one in the cell: %%ollama_create",
+        Command("create", "make a model from a Modelfile; a cell can be one: %%ollama_create",
                 (("model", None),), (Flag(("-f", "--file"), "the Modelfile, if not ./Modelfile", "FILE"), QUANTIZE)),
         Command("verify", "hash the files of a model, or of all, anew", (("model", "?"),),
                 (Flag(("--repair",), "and mend what can be mended"),)),

@@ -62,7 +62,9 @@ class Blob:
             DigestMismatch: if twice other bytes came; nothing of them is kept.
             RegistryError, Trouble, InsufficientStorage, Canceled: as `Download.run`.
         """
-        if not self.is_ready:
+        if self.is_stored:
+            self._store.blobs.keep(self._digest)
+        elif not self.is_ready:
             with Partial(self._store.models, self._digest, self._size, lambda: self._wait(client)) as partial:
                 if self.is_stored:
                     partial.discard()

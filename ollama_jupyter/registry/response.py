@@ -16,6 +16,7 @@ from ollama_jupyter.errors import Canceled, RegistryError, Trouble
 from ollama_jupyter.registry.url import URL
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
 EXCERPT = 500
 """Bytes of a stranger's error page that are worth showing."""
 
@@ -136,6 +137,9 @@ def passing(url: URL, cancel: threading.Event) -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         raise RegistryError(f"{host}: the certificate is not trusted: {error.verify_message}") from None
+    except ssl.SSLError as error:
+        hint = "; a registry that speaks only http needs `insecure`" if error.reason in _NOT_TLS else ""
+        raise _or_canceled(cancel, Trouble(f"{host}: no TLS connection ({error.reason}){hint}")) from None
     except TimeoutError:
         raise _or_canceled(cancel, Trouble(f"{host}: nothing came for too long")) from None
     except ConnectionRefusedError:

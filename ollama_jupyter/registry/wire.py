@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import os
 import platform
+import queue
 import socket
 import ssl
 import threading
@@ -101,7 +102,7 @@ class Wire:
         try:
             if self._cancel.is_set():
                 raise Canceled
-            connection.open(address.resolve(proxy.host, proxy.port) if proxy else addresses)
+            connection.open(self._look_up(address.resolve, proxy.host, proxy.port) if proxy else addresses)
         except BaseException:
             self._let_go(connection)
             raise
@@ -110,7 +111,7 @@ class Wire:
     def _permitted(self, origin: Origin, proxy: Proxy | None) -> list[Address]:
         """The addresses of a host, if it may be contacted. What a proxy resolves is checked as far as we can, too."""
         look_up = address.resolve_if_known if proxy else address.resolve
-        addresses = look_up(origin.host, origin.port)
+        addresses = self._look_up(look_up, origin.host, origin.port)
         with self._lock:
             if self._home_kind is None:
                 self._home_kind = max((found.kind for found in addresses), default=Kind.PUBLIC)
@@ -118,6 +119,25 @@ class Wire:
         private = at_home and self._access.allows_private(self._home.host, self._home.port)
         address.permit(origin.netloc, addresses, private=private)
         return addresses
+
+    def _look_up(self, look_up: Callable[[str, int], list[Address]], host: str, port: int) -> list[Address]:
+        """A name service cannot be interrupted; whoever waits for it can."""
+        answer: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answer.put(look_up(host, port))
+            except Exception as error:
+                answer.put(error)
+
+        threading.Thread(target=ask, name="ollama-registry-names", daemon=True).start()
+        while not self._cancel.is_set():
+            with contextlib.suppress(queue.Empty):
+                found = answer.get(timeout=CANCEL_SECONDS)
+                if isinstance(found, Exception):
+                    raise found
+                return found
+        raise Canceled
 
     # ---- keeping
 

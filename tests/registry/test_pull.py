@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 
 import pytest
@@ -166,6 +167,24 @@ def test_whoever_reports_may_give_up(store: Store, registry: Registry) -> None:
     registry.rate = 0
     fetch(store, registry)
     assert_whole(store, registry)
+
+
+def test_a_cancelled_pull_does_not_wait_for_names(
+    store: Store, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel, release = threading.Event(), threading.Event()
+
+    def look_up(*args: object, **more: object) -> list[object]:
+        cancel.set()
+        release.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        with pytest.raises(Canceled):
+            fetch(store, registry, cancel=cancel)
+    finally:
+        release.set()
 
 
 def test_a_cancelled_pull_does_not_wait_for_a_registry_that_says_nothing(store: Store, registry: Registry) -> None:

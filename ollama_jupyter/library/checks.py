@@ -11,7 +11,8 @@ from ollama_jupyter.messages import CreateRequest, check_options
 from ollama_jupyter.names import Digest, ModelName
 
 MAX_FILES = 1024
-MAX_NAME = 255
+MAX_NAME, MAX_PATH = 255, 1024
+"""Bytes of a part of an uploaded file's path, and of the whole, that any file system takes."""
 
 _TEXTS = {"model_family": "model_family", "base_name": "base_name", "quantization_level": "file_type",
           "parameter_size": "model_type"}  # fmt: skip
@@ -49,6 +50,8 @@ def _check_files(files: Mapping[str, str]) -> None:
         parts = path.split("/")
         if any(part in ("", ".", "..") or len(part.encode()) > MAX_NAME for part in parts) or {*path} & {*"\\\0"}:
             raise BadRequest("file path must be relative")
+        if len(path.encode()) > MAX_PATH:
+            raise BadRequest(f"file path must be at most {MAX_PATH} bytes long")
         Digest.parse(digest)
 
 

@@ -107,6 +107,23 @@ def test_refusals_have_a_status(server: Server, body: dict[str, Any], message: s
     assert answer.json()["error"].startswith(message)
 
 
+def test_the_end_of_the_server_ends_the_child(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    source = write_tiny_gguf(tmp_path / "x.gguf", embedding=1024, feed_forward=1024, layers=6)
+    with serving(models) as (door, child), httpx.Client(base_url=door.url, timeout=100, trust_env=False) as client:
+        body = {"model": "never", "files": upload(client, source), "quantize": "IQ3_S"}
+        with client.stream("POST", "/api/create", json=body) as answer:
+            lines = answer.iter_lines()
+            while "quantizing" not in next(lines):
+                pass
+            (quantizer,) = psutil.Process(child.pid).children()
+            child.terminate()
+            assert "server is shutting down" in [*lines][-1]
+            assert child.wait(20) == 0
+    assert not quantizer.is_running()
+    assert not list(models.glob("partial/tmp-*"))
+
+
 def test_leaving_ends_the_child(server: Server, tmp_path: Path) -> None:
     client, child, models = server
     source = write_tiny_gguf(tmp_path / "x.gguf", embedding=1024, feed_forward=1024, layers=6)

@@ -79,6 +79,12 @@ async def test_paths(library: Library, tiny: bytes, field: str, path: str) -> No
         await make(library, "m", **fields)
 
 
+async def test_a_long_path(library: Library, tiny: bytes) -> None:
+    files = {"model.safetensors": await upload(library, tiny), "/".join(["x" * 200] * 6): await upload(library, b"{}")}
+    with pytest.raises(BadRequest, match="at most 1024 bytes long"):
+        await make(library, "m", files=files)
+
+
 async def test_too_many_files(library: Library, tiny: bytes) -> None:
     digest = await upload(library, tiny)
     with pytest.raises(BadRequest, match="1025 files, at most 1024"):

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,6 +179,13 @@ class TestTraits:
     def test_bad_text_names_the_trait(self) -> None:
         with pytest.raises(TraitError, match=r"OllamaExtension\.keep_alive"):
             OllamaExtension(keep_alive="soon").server_settings()
+
+    def test_the_models_are_a_search_path_here_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OLLAMA_MODELS", os.pathsep.join(["/env", "/env-shared"]))
+        settings = OllamaExtension(models=os.pathsep.join(["/own", "/shared"])).server_settings()
+        assert (settings.models_dir, settings.shared_dirs) == (Path("/own"), (Path("/shared"),))
+        settings = OllamaExtension(models="/own").server_settings()
+        assert (settings.models_dir, settings.shared_dirs) == (Path("/own"), ())
 
     def test_numbers_are_durations_too(self) -> None:
         assert OllamaExtension(keep_alive=5.0).server_settings().keep_alive == 5.0

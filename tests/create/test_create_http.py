@@ -137,3 +137,11 @@ def test_leaving_ends_the_child(server: Server, tmp_path: Path) -> None:
         assert time.monotonic() < deadline, "it went on"
         time.sleep(0.05)
     assert client.post("/api/show", json={"model": "never"}).status_code == 404
+
+
+def test_what_was_made_passes_verify(server: Server) -> None:
+    """Everything that the tests above have left in the store."""
+    answer = server[0].post("/api/verify", json={"stream": False}).json()
+    assert answer["status"] == "success", answer
+    names = {row["name"] for row in server[0].get("/api/tags").json()["models"]}
+    assert names >= {"split:latest", "tuned:latest", "made:latest", "x:latest"}

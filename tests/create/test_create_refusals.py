@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from creating import config_of, files, make, roles, upload, uploads
+from creating import blob_of, config_of, files, make, manifest_of, roles, upload, uploads
 from models import write_tiny_gguf
 
 from ollama_jupyter.errors import BadRequest
@@ -94,6 +94,19 @@ async def test_too_many_files(library: Library, tiny: bytes) -> None:
 async def test_remote_models(library: Library) -> None:
     with pytest.raises(BadRequest, match=r"^bad remote: "):
         await make(library, "m", from_="x", remote_host="https://example.com")
+
+
+async def test_every_key_of_a_config_in_its_place(library: Library, models: Path, tiny: bytes, tmp_path: Path) -> None:
+    draft = write_tiny_gguf(tmp_path / "d.gguf", seed=1).read_bytes()
+    info = {"base_name": "<b>", "context_length": 5, "embedding_length": 6, "capabilities": ["tools"]}
+    fields: dict[str, Any] = {"renderer": "r", "parser": "p", "requires": "0.14.0"}
+    await make(library, "m", tiny, info=info, draft_files=await uploads(library, {"d.gguf": draft}), **fields)
+    assert blob_of(models, manifest_of(models, "m")["config"]).decode() == (
+        '{"model_format":"gguf","model_family":"llama","model_families":["llama"],"model_type":"29K",'
+        '"file_type":"F32","renderer":"r","parser":"p","requires":"0.14.0","capabilities":["tools"],'
+        '"context_length":5,"embedding_length":6,"base_name":"\\u003cb\\u003e",'
+        '"draft":{"model_format":"gguf","architecture":"llama"},"architecture":"amd64","os":"linux"}\n'
+    )
 
 
 async def test_info(library: Library, models: Path, tiny: bytes) -> None:

@@ -55,6 +55,8 @@ class ModelfileBuilder(Panel):
         self._button = ipywidgets.Button(description="Create", button_style="primary", tooltip="Create the model")
         self._meter = Meter()
         super().__init__(value=value, **kwargs)
+        styled(self, "broad")
+        styled(self._type, "short")
         self._connect()
         self._compose(self._parts())
         self.refresh()

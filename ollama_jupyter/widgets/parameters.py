@@ -25,7 +25,7 @@ class Row(ipywidgets.HBox):  # type: ignore[misc]
         self.field.observe(lambda _: changed(), "value")
         button = ipywidgets.Button(description="Remove", tooltip=f"Remove {name}")
         button.on_click(lambda _: remove(self))
-        super().__init__([styled(self.field, "field", "grow", "wide"), button])
+        super().__init__([styled(self.field, "field", "grow"), button])
         styled(self, "row")
 
     @property

@@ -8,7 +8,7 @@ PANEL = "ollama-panel"
 
 CSS = """
 .ollama-panel {
-  box-sizing: border-box; max-width: 760px; padding: 14px 16px 10px; gap: 8px; overflow: visible;
+  --ollama-label: 84px; box-sizing: border-box; max-width: 760px; padding: 14px 16px 10px; gap: 8px; overflow: visible;
   border: 1px solid var(--jp-border-color2, #c4c4c4); border-radius: 8px;
   background: var(--jp-layout-color1, #fff); color: var(--jp-ui-font-color1, #212121);
   font-family: var(--jp-ui-font-family, system-ui, sans-serif);
@@ -25,17 +25,19 @@ CSS = """
   outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px;
 }
 .ollama-panel .widget-label { color: var(--jp-ui-font-color1, #212121); }
+.ollama-panel.ollama-broad { --ollama-label: 132px; }
 .ollama-panel .ollama-row > * > .widget-label, .ollama-panel .ollama-field > .widget-label {
-  width: 84px; text-align: left; flex: none;
+  width: var(--ollama-label); text-align: left; flex: none;
 }
+.ollama-panel .ollama-row > .ollama-short > .widget-label { width: auto; margin-left: 8px; }
+.ollama-panel ::placeholder { color: var(--jp-ui-font-color2, #616161); opacity: 1; }
 .ollama-panel .ollama-unlabelled > .widget-label {
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
 }
 .ollama-panel .ollama-column { gap: 8px; }
-.ollama-panel .ollama-row > .ollama-wide > .widget-label { width: 140px; }
 .ollama-panel .widget-text, .ollama-panel .widget-textarea, .ollama-panel .widget-dropdown,
 .ollama-panel .widget-combobox { width: auto; }
-.ollama-panel .widget-dropdown > select { appearance: auto; background-image: none; padding-right: 4px; }
+.ollama-panel .widget-dropdown > select { appearance: auto; background-image: none; padding: 0 4px; }
 .ollama-panel .widget-html .widget-html-content { line-height: 1.45; font-size: var(--jp-ui-font-size1, 13px); }
 .ollama-panel .widget-textarea textarea {
   resize: vertical; line-height: 1.45; padding: 6px 8px; font-family: inherit;
@@ -68,6 +70,7 @@ CSS = """
   flex: none; align-items: center; gap: 12px; padding: 5px 0;
   border-bottom: 1px solid var(--jp-border-color2, #e0e0e0);
 }
+.ollama-panel .ollama-grow > .widget-html-content { min-width: 0; }
 .ollama-panel .ollama-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .ollama-panel .ollama-scroll.widget-box {
   flex-direction: column-reverse; max-height: 440px; overflow-y: auto; padding: 2px 0;

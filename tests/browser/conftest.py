@@ -36,7 +36,7 @@ CHROMIUM_FLAGS = [
 ]
 # By the first part of its address, what a page shows when it has started.
 READY = {"lab": ".jp-Launcher", "tree": ".jp-DirListing", "lab/tree": ".jp-Notebook", "notebooks": ".jp-Notebook"}
-THEME_SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension:themes"
+SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension"
 
 
 @dataclass
@@ -55,7 +55,11 @@ class Lab:
         return json.loads(text) if text else None
 
     def use_theme(self, theme: str) -> None:
-        self.api(THEME_SETTINGS, {"raw": json.dumps({"theme": theme})}, method="PUT")
+        self.set("themes", {"theme": theme})
+
+    def set(self, plugin: str, settings: dict[str, str]) -> None:
+        """Set settings of one of the front end's own plugins."""
+        self.api(f"{SETTINGS}:{plugin}", {"raw": json.dumps(settings)}, method="PUT")
 
 
 @dataclass
@@ -163,7 +167,9 @@ def serve_lab(folder: Path, *, enabled: bool = True, **settings: str) -> Iterato
         assert "is running at" in log, log
         drain = threading.Thread(target=_save, args=(log, process.stderr, folder / "server.log"))
         drain.start()
-        yield Lab(f"http://127.0.0.1:{port}{BASE_URL}", folder / "work")
+        lab = Lab(f"http://127.0.0.1:{port}{BASE_URL}", folder / "work")
+        lab.set("notification", {"fetchNews": "false"})  # the question whether to would cover what a test clicks
+        yield lab
         process.terminate()
         drain.join()
     finally:

@@ -151,9 +151,12 @@ def test_chat(show: Callable[[str], Shown]) -> None:
 def test_pull(show: Callable[[str], Shown], registry: Registry, lab: Lab) -> None:
     name = f"{registry.address}/some/model:latest"
     registry.rate = 2_000_000
+    long = f"somebody/{'long-' * 15}name:{'long-' * 15}tag"
+    lab.api("ollama/api/copy", {"source": MODEL, "destination": long})
     pull = show("Pull(insecure=True)")
     pull.says(MODEL)
-    pull.looks_well("empty")
+    pull.looks_well("list")
+    lab.api("ollama/api/delete", {"model": long}, method="DELETE")
     pull.field("Name").fill(name)
     pull.tab.page.keyboard.press("Enter")
     pull.says("MB/s")

@@ -2,18 +2,21 @@
 
 Run `python benchmarks/quantize.py`. The source is SmolLM2 from its wheel, made F16 again. The tool is built when it is
 missing: from the source distribution of the installed llama-cpp-python, linked to its libraries. Each round measures
-the tool, then our child program alone, then a whole create (which also hashes, syncs and tries the result).
+the tool, then our child program alone, then a whole create (which also hashes, syncs and tries the result). Beside
+the time that passed, the processor's time is compared, which other processes disturb less.
 """
 
 from __future__ import annotations
 
 import contextlib
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from parallel import foreign_load
@@ -39,33 +42,51 @@ def make_source(program: Path, target: Path) -> None:
     subprocess.run(run, check=True, capture_output=True)
 
 
-@contextlib.contextmanager
-def timed(seconds: list[float]) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    seconds.append(time.perf_counter() - started)
+@dataclass
+class Times:
+    """Seconds of each round: that passed, and of the processor in child processes."""
+
+    passed: list[float] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        started, used = time.perf_counter(), children_seconds()
+        yield
+        self.passed.append(time.perf_counter() - started)
+        self.used.append(children_seconds() - used)
+
+
+def children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    return statistics.median(mine / tool for mine, tool in zip(ours, theirs, strict=True))
 
 
 def measure(program: Path, source: Path, folder: Path) -> None:
-    theirs, ours, creates = list[float](), list[float](), list[float]()
+    theirs, ours, creates = Times(), Times(), Times()
     store = Store(folder / "models")
     digest = store.blobs.put_file(source)
     request = CreateRequest("q", files={source.name: str(digest)}, quantize=TYPE)
     arguments = {"source": [str(source)], "target": str(folder / "ours.gguf"), "type": TYPE}
     arguments["total"] = read_header(source).parameter_count
     for round_ in range(ROUNDS):
-        with timed(theirs):
+        with theirs.one():
             subprocess.run([program, source, folder / "theirs.gguf", TYPE], check=True, capture_output=True)
-        with timed(ours):
+        with ours.one():
             child.run("ollama_jupyter.engine.quantize", arguments, lambda *_: None)
-        with timed(creates):
+        with creates.one():
             create(store, request, lambda _: None, ensure=lambda *_: None, probe=real_probe)
-        print(f"round {round_}: llama-quantize {theirs[-1]:.2f} s, child {ours[-1]:.2f} s, create {creates[-1]:.2f} s")
+        seconds = [f"{times.passed[-1]:.2f} s" for times in (theirs, ours, creates)]
+        print(f"round {round_}: llama-quantize {seconds[0]}, child {seconds[1]}, create {seconds[2]}")
         made = store.resolve("q").weights.read_bytes()
         assert made == (folder / "ours.gguf").read_bytes() == (folder / "theirs.gguf").read_bytes()
-    for name, seconds in (("child", ours), ("create", creates)):
-        ratio = statistics.median(mine / tool for mine, tool in zip(seconds, theirs, strict=True))
-        print(f"{name}: median ratio {ratio:.2f} (wanted: 1.1 at most)")
+    print(f"child: median ratio {ratio(ours.passed, theirs.passed):.2f} (wanted: 1.1 at most)")
+    print(f"child: median ratio of the processor's time {ratio(ours.used, theirs.used):.2f}")
+    print(f"create: median ratio {ratio(creates.passed, theirs.passed):.2f}")
     print("the bytes are the same in every round")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import CHAT_TEMPLATE, gguf_value, minimal_gguf, tiny_vocabulary, write_tiny_gguf
 
@@ -211,6 +211,7 @@ def test_a_template_that_calls_itself() -> None:
     assert survey_go('{{ define "a" }}{{ template "a" . }}{{ end }}{{ .Prompt }}').recursive
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="{}%|'\" .<>abc_[]()-\n", max_size=60))
 def test_no_text_breaks_a_scan(text: str) -> None:
     for role in SCANS:

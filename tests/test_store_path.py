@@ -7,11 +7,15 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from models import write_tiny_gguf
 
 from ollama_jupyter.config import Settings
@@ -210,6 +214,35 @@ async def test_pruning_keeps_a_blob_that_only_ones_own_folder_still_has(own: Pat
         store.prune(manifest.digests)
     assert store.blobs.own() == [system]
     assert store.resolve("common").system == "shared words"
+
+
+SPELLINGS = ["a", "A", "b", "h.example/n/a", "H.example/N/a:X", "h.example/n/a:x"]
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from(SPELLINGS)), st.lists(st.sampled_from(SPELLINGS)), st.sampled_from(SPELLINGS))
+def test_the_spelling_of_a_name_is_found_without_a_walk(own: list[str], shared: list[str], asked: str) -> None:
+    """As by looking at every name: one of one's own that matches, else a shared one, else part by part."""
+    with tempfile.TemporaryDirectory() as folder:
+        folders = Path(folder, "own"), Path(folder, "shared")
+        for models, texts in zip(folders, (own, shared), strict=True):
+            for text in texts:
+                path = ModelName.parse(text).manifest_path(models)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        name, store = ModelName.parse(asked), Store(folders[0], folders[1:])
+        for texts in (own, shared):
+            same = sorted((n for n in map(ModelName.parse, texts) if n.same_as(name)), key=lambda n: n.parts)
+            if same:
+                assert store.manifests.canonical(name) == (name if name in same else same[0])
+                return
+        found = store.manifests.canonical(name)
+        assert found.same_as(name)
+        stored = store.manifests.names()
+        assert all(
+            part in {n.parts[i] for n in stored} or part not in {n.folded[i] for n in stored}
+            for i, part in enumerate(found.parts)
+        )
 
 
 # ---- the start ----------------------------------------------------------------------------------------------------

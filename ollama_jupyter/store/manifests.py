@@ -224,9 +224,13 @@ class Manifests:
         A manifest that matches as a whole wins. Else each part takes the spelling that any manifest gives it, so that
         a new tag of a stored model lands in the same folder.
         """
-        stored = self.names()
-        if name in stored:
+        if _is_listed(name, self._models):  # the usual case, for which no folder is walked, nor the network asked
             return name
+        own = sorted(self.names_in(self._models), key=lambda other: other.parts)
+        whole = next((other for other in own if name.same_as(other)), None)
+        if whole or any(_is_listed(name, folder) for folder in self._shared):
+            return whole or name
+        stored = self.names()
         whole = next((other for other in stored if name.same_as(other)), None)
         if whole:
             return whole
@@ -253,6 +257,19 @@ class Manifests:
 def _unless_gone(error: OSError) -> None:
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
         raise error
+
+
+def _is_listed(name: ModelName, models: Path) -> bool:
+    """Whether a models folder has a manifest of exactly this spelling; also where the file system ignores case."""
+    path = models / "manifests"
+    try:
+        for part in name.parts:
+            if not any(entry.name == part for entry in path.iterdir()):
+                return False
+            path /= part
+        return path.is_file()
+    except OSError:  # not there
+        return False
 
 
 def _respell(part: str, spellings: set[str]) -> str:

@@ -355,6 +355,12 @@ def test_delete_asks_first(pull: Pull, fake: FakeOllama) -> None:
     assert fake.bodies("/api/delete") == [{"model": "a:1"}]
 
 
+def test_a_model_that_cannot_be_unloaded_can_be_deleted(pull: Pull, fake: FakeOllama) -> None:
+    fake.verbs["/api/generate"] = [{"error": "damaged"}]
+    pull.delete("smollm2:135m")
+    assert (pull.models, pull.status) == ([], "Deleted smollm2:135m.")
+
+
 def test_an_empty_store_says_what_to_do(fake: FakeOllama) -> None:
     fake.models = []
     pull = Pull(host=fake.host)

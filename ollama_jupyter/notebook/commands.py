@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -118,11 +119,19 @@ def _copy(session: Session, arguments: Namespace) -> None:
 def _remove(session: Session, arguments: Namespace) -> None:
     for name in arguments.model:
         with session.server.answering(), session.server.client() as client:
-            client.generate(model=name, keep_alive=0)
-            client.delete(name)
+            delete(client, name)
         print(f"deleted '{name}'")
         if same_name(name, session.chosen):
             session.chosen = ""
+
+
+def delete(client: ollama.Client, name: str) -> None:
+    """Unload and delete a model. One that cannot even be unloaded, such as a damaged one, is deleted all the same."""
+    from ollama import ResponseError
+
+    with suppress(ResponseError):
+        client.generate(model=name, keep_alive=0)
+    client.delete(name)
 
 
 def _reset(session: Session, _: Namespace) -> None:

@@ -9,6 +9,7 @@ import ipywidgets
 import traitlets
 
 from ollama_jupyter.client.hangup import Hangup
+from ollama_jupyter.notebook.commands import delete
 from ollama_jupyter.widgets.installed import Installed
 from ollama_jupyter.widgets.meter import Meter
 from ollama_jupyter.widgets.panel import Panel
@@ -100,8 +101,7 @@ class Pull(Panel):
     def _remove(self, name: str) -> None:
         server = self.server
         with server.answering(), server.client(read_seconds=30.0) as client:
-            client.generate(model=name, keep_alive=0)  # as `ollama rm` does: no memory for what is gone
-            client.delete(name)
+            delete(client, name)
 
     def _fetch(self, name: str, hangup: Hangup) -> None:
         """On the work's thread."""

@@ -97,3 +97,10 @@ def test_a_repair_that_was_cut_short_goes_on(store: Store, registry: Registry) -
     assert path.exists()
     assert repair(store).ok
     assert_whole(store, registry)
+
+
+def test_what_a_pull_writes_is_well(store: Store, registry: Registry) -> None:
+    fetch(store, registry)
+    lines: list[Progress] = []
+    report = verify_store(Settings(models=store.models), VerifyRequest(), lines.append)
+    assert (report.ok, report.models, report.blobs, report.problems) == (True, 1, 3, ())

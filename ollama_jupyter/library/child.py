@@ -31,16 +31,19 @@ BEAT_S = 1.0
 """Seconds after which the last word is told again, so that a reader who has gone is noticed."""
 END_S = 10.0
 
+_turns = threading.BoundedSemaphore(2)
+"""Each child keeps the processor, or the disk, busy by itself."""
+
 
 def run(module: str, arguments: Mapping[str, object], tell: Tell, *, stall: float = STALL_S) -> None:
-    """Run `module` with `arguments` and pass its progress on; from a thread that may wait.
+    """Run `module` with `arguments` and pass its progress on; from a thread that may wait, for its turn too.
 
     Raises:
         BadRequest: what the child found wrong with what it was given, in its words.
         InsufficientMemory: it was killed.
         EngineError: it ended without a word, or said nothing for `stall` seconds.
     """
-    with _started(module, arguments) as (child, lines):
+    with _turn(tell), _started(module, arguments) as (child, lines):
         done, total = 0, 0
         for message in _messages(lines, stall):
             if "error" in message:
@@ -50,6 +53,17 @@ def run(module: str, arguments: Mapping[str, object], tell: Tell, *, stall: floa
             done, total = int(message.get("completed", done)), int(message.get("total", total))
             tell(done, total)
         raise _death(child.wait(END_S))
+
+
+@contextlib.contextmanager
+def _turn(tell: Tell) -> Iterator[None]:
+    """One of the few that run at a time."""
+    while not _turns.acquire(timeout=BEAT_S):
+        tell(0, 0)
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 @contextlib.contextmanager

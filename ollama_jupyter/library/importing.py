@@ -15,6 +15,8 @@ from ollama_jupyter.store.models import Store
 from ollama_jupyter.store.workspace import Workspace
 
 CHILD = "ollama_jupyter.convert"
+MAX_HEADER = 8 << 20
+"""Bytes of a safetensors header that are decoded here: more of it would hold up everybody else, and is the child's."""
 
 
 class SafetensorsFolder:
@@ -48,10 +50,12 @@ class SafetensorsFolder:
             raise missing(digest) from None
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise BadRequest(f"{path} is both a file and a folder") from None
-        if path.endswith(".safetensors"):
+        length = int.from_bytes(beginning, "little")
+        if path.endswith(".safetensors") and not MAX_HEADER < length < self._store.blobs.size(digest):
             self._check(path, digest)
 
     def _check(self, path: str, digest: Digest) -> None:
+        """What its header says, which the child will read again; a file that is cut is known at once."""
         from ollama_jupyter.convert.folder import Folder
         from ollama_jupyter.convert.safetensors import read_file
 

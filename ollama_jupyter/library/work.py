@@ -21,7 +21,7 @@ Work = Callable[[Report], None]
 
 # The loop's own threads are few, and everybody's quick work waits for them: what takes long or waits for others must
 # not hold them. Uploads do not share with creates, which wait for the child process that tries their file.
-MAKING = ThreadPoolExecutor(4, thread_name_prefix="ollama-create")
+MAKING = ThreadPoolExecutor(8, thread_name_prefix="ollama-create")
 UPLOADS = ThreadPoolExecutor(4, thread_name_prefix="ollama-upload")
 
 

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -104,6 +106,37 @@ def test_whoever_leaves_ends_it_even_in_silence(program: Path) -> None:
         child.run(module, {"to": str(program / "pid")}, tell)
     assert calls == [(1, 2)] * 2
     assert gone(int((program / "pid").read_text()))
+
+
+def test_two_at_a_time_and_whoever_waits_may_leave(program: Path) -> None:
+    """Four begin; each says when it runs, and goes on when the test lets it."""
+    module = write(
+        program,
+        "Path(arguments['to']).write_text(''); say(completed=1, total=1)\n"
+        "while not Path(arguments['go']).exists(): time.sleep(0.01)\nsay(done=True)",
+    )
+    waiting = threading.Event()
+
+    def leave(done: int, total: int) -> None:
+        waiting.set()
+        raise Canceled
+
+    with ThreadPoolExecutor(4) as pool:
+        runs = []
+        for name in "abc":
+            arguments = {"to": str(program / name), "go": str(program / "go")}
+            runs.append(pool.submit(child.run, module, arguments, lambda *_: None))
+            while len(list(program.glob("[abc]"))) < min(len(runs), 2):
+                time.sleep(0.01)
+        left = pool.submit(child.run, module, {"to": str(program / "d"), "go": str(program / "go")}, leave)
+        assert waiting.wait(30)
+        assert {path.name for path in program.glob("[abcd]")} == {"a", "b"}
+        (program / "go").write_text("")
+        with pytest.raises(Canceled):
+            left.result(30)
+        for run in runs:
+            run.result(30)
+    assert {path.name for path in program.glob("[abcd]")} == {"a", "b", "c"}
 
 
 def test_it_does_not_outlive_a_killed_parent(program: Path) -> None:

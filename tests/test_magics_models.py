@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from doors import jupyter
+from doors import jupyter, serve
 from fake_ollama import KEY, FakeOllama, status
 from IPython.core.interactiveshell import InteractiveShell
 from models import write_tiny_gguf
+from registries import docker_registry
 from registry.misbehaving import Registry, serving
 from shells import Kernel, completed, failure, value, wait_for
 
@@ -302,3 +303,29 @@ def test_interrupt_of_a_real_pull_keeps_what_has_come(tmp_path: Path, monkeypatc
             assert scanned == f"{name}\n"
             examined = kernel.run("report = %ollama doctor\nprint(len(report['checks']) > 3)")
             assert examined == "True\n"
+
+
+@pytest.mark.needs("docker-registry")
+def test_round_trip_of_a_model(bare_shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_gguf(tmp_path / "tiny.gguf")
+    (tmp_path / "Modelfile").write_text("FROM ./tiny.gguf\nSYSTEM You are tiny.\nPARAMETER top_k 3\n")
+    with docker_registry(tmp_path / "registry") as host, serve(tmp_path / "models") as door:
+        monkeypatch.setenv("OLLAMA_HOST", door.url)
+        bare_shell.reset()
+        bare_shell.run_line_magic("load_ext", "ollama_jupyter")
+        name = f"{host}/me/tiny:1"
+
+        def identity() -> str:
+            rows = value(bare_shell, "%ollama list")
+            return next((row["ID"] for row in rows if row["NAME"] == name), "")
+
+        value(bare_shell, f"%ollama create {name} -f '{tmp_path}/Modelfile'")
+        before = identity()
+        assert before
+        value(bare_shell, f"%ollama push {name} --insecure")
+        value(bare_shell, f"%ollama rm {name}")
+        assert identity() == ""
+        value(bare_shell, f"%ollama pull {name} --insecure")
+        assert identity() == before
+        assert value(bare_shell, f"%ollama verify {name}")["ok"]
+        bare_shell.run_line_magic("unload_ext", "ollama_jupyter")

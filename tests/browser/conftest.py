@@ -36,7 +36,8 @@ CHROMIUM_FLAGS = [
 ]
 # By the first part of its address, what a page shows when it has started.
 READY = {"lab": ".jp-Launcher", "tree": ".jp-DirListing", "lab/tree": ".jp-Notebook", "notebooks": ".jp-Notebook"}
-SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension"
+THEME_SETTINGS = "lab/api/settings/@jupyterlab/apputils-extension:themes"
+NEWS_SETTINGS = ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
 
 
 @dataclass
@@ -55,11 +56,7 @@ class Lab:
         return json.loads(text) if text else None
 
     def use_theme(self, theme: str) -> None:
-        self.set("themes", {"theme": theme})
-
-    def set(self, plugin: str, settings: dict[str, str]) -> None:
-        """Set settings of one of the front end's own plugins."""
-        self.api(f"{SETTINGS}:{plugin}", {"raw": json.dumps(settings)}, method="PUT")
+        self.api(THEME_SETTINGS, {"raw": json.dumps({"theme": theme})}, method="PUT")
 
 
 @dataclass
@@ -167,9 +164,7 @@ def serve_lab(folder: Path, *, enabled: bool = True, **settings: str) -> Iterato
         assert "is running at" in log, log
         drain = threading.Thread(target=_save, args=(log, process.stderr, folder / "server.log"))
         drain.start()
-        lab = Lab(f"http://127.0.0.1:{port}{BASE_URL}", folder / "work")
-        lab.set("notification", {"fetchNews": "false"})  # the question whether to would cover what a test clicks
-        yield lab
+        yield Lab(f"http://127.0.0.1:{port}{BASE_URL}", folder / "work")
         process.terminate()
         drain.join()
     finally:
@@ -189,6 +184,9 @@ def _install(folder: Path, *, enabled: bool) -> None:
     (config / "ollama_jupyter.json").write_text(json.dumps({"ServerApp": {"jpserver_extensions": extensions}}))
     for name in ("home", "work"):
         (folder / name).mkdir()
+    news = folder / "home" / NEWS_SETTINGS
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false"}')  # the question whether to would cover what a test clicks
 
 
 def _environment(folder: Path) -> dict[str, str]:

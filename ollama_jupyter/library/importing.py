@@ -33,9 +33,20 @@ class SafetensorsFolder:
         self._store = store
         self._space = space
         self._role = role
-        self.digests = {Digest.parse(digest) for digest in files.values()}
         for path, digest in sorted(files.items()):
             self._lay(path, Digest.parse(digest))
+        self._laid = {digest: self._changed(digest) for digest in map(Digest.parse, files.values())}
+
+    def _changed(self, digest: Digest) -> int:
+        """When the blob's file was last touched: linked, or asked for by somebody who is about to name it."""
+        try:
+            return self._store.blobs.path(digest).stat().st_ctime_ns
+        except FileNotFoundError:
+            return 0
+
+    def spent(self) -> set[Digest]:
+        """The uploads that nobody else has touched since they were laid out: of no more use once all is made."""
+        return {digest for digest, moment in self._laid.items() if self._changed(digest) == moment}
 
     def _lay(self, path: str, digest: Digest) -> None:
         beginning = head(self._store, digest)

@@ -44,7 +44,6 @@ class Making:
         self._stack = ExitStack()
         self._space: Workspace | None = None
         self.made: set[Digest] = set()  # blobs that were converted or quantized for it
-        self._sources: set[Digest] = set()  # uploads that conversions have used up
         self.source: Source | None = None  # what the model is made `from`
         self._parts: list[Part] = []
         self._folders: dict[str, SafetensorsFolder] = {}
@@ -54,8 +53,10 @@ class Making:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        unused = set(self.made)
+        if self._prune and kind is None:
+            unused.update(*(folder.spent() for folder in self._folders.values()))
         self._stack.close()
-        unused = self.made | self._sources if self._prune and kind is None else self.made
         if unused:
             with self._store.lock:
                 self._store.prune(frozenset(unused))
@@ -97,8 +98,7 @@ class Making:
         if not files:
             raise BadRequest("unknown type")
         if is_safetensors(files):
-            self._folders[role] = folder = SafetensorsFolder(self._store, self._workspace(), files, role)
-            self._sources |= folder.digests
+            self._folders[role] = SafetensorsFolder(self._store, self._workspace(), files, role)
             return
         if role == "adapter" and len(files) > 1:
             raise BadRequest(ONE_ADAPTER)

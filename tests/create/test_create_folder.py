@@ -15,7 +15,7 @@ from models import write_tiny_gguf
 from ollama_jupyter.convert import convert_model
 from ollama_jupyter.errors import BadRequest
 from ollama_jupyter.library import Library
-from ollama_jupyter.messages import CreateRequest
+from ollama_jupyter.messages import CreateRequest, Progress
 from ollama_jupyter.names import Digest
 
 
@@ -70,6 +70,16 @@ async def test_what_another_model_names_stays(library: Library, models: Path, fo
     await make(library, "other", tiny, license=(config,))
     await make(library, "m", files=await uploads(library, given))
     assert dict(contents(models, "other"))["license"].decode() == config
+
+
+async def test_what_somebody_else_is_about_to_use_stays(library: Library, models: Path, folder: Path) -> None:
+    """A second client asks for a blob, is told that it is there, and sends no other."""
+    given = await uploads(library, bytes_of(folder))
+    async for line in library.create(CreateRequest("m", files=given)):
+        if line == Progress("converting model"):
+            assert await library.has_blob(given["model.safetensors"])
+    left = {name for name, digest in given.items() if Digest.parse(digest).blob_path(models).exists()}
+    assert left == {"model.safetensors"}
 
 
 async def test_noprune_keeps_the_sources(models: Path, folder: Path) -> None:

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -54,6 +56,18 @@ class Lab:
         with urlopen(Request(self.url + path, data=data, headers=headers, method=method), timeout=120) as response:
             text = response.read()
         return json.loads(text) if text else None
+
+    def wait(self) -> None:
+        """Until it answers: it says where it runs before it does."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.api("api/status")
+            except URLError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return
 
     def use_theme(self, theme: str) -> None:
         self.api(THEME_SETTINGS, {"raw": json.dumps({"theme": theme})}, method="PUT")
@@ -164,7 +178,9 @@ def serve_lab(folder: Path, *, enabled: bool = True, **settings: str) -> Iterato
         assert "is running at" in log, log
         drain = threading.Thread(target=_save, args=(log, process.stderr, folder / "server.log"))
         drain.start()
-        yield Lab(f"http://127.0.0.1:{port}{BASE_URL}", folder / "work")
+        lab = Lab(f"http://127.0.0.1:{port}{BASE_URL}", folder / "work")
+        lab.wait()
+        yield lab
         process.terminate()
         drain.join()
     finally:

@@ -60,14 +60,16 @@ class Lab:
     def wait(self) -> None:
         """Until it answers: it says where it runs before it does."""
         deadline = time.monotonic() + 60
-        while True:
-            try:
-                self.api("api/status")
-            except URLError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            else:
-                return
+        while not self._answers():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            self.api("api/status")
+        except URLError:
+            return False
+        return True
 
     def use_theme(self, theme: str) -> None:
         self.api(THEME_SETTINGS, {"raw": json.dumps({"theme": theme})}, method="PUT")

@@ -85,6 +85,7 @@ CSS = """
 .ollama-panel .ollama-prose > :first-child { margin-top: 0; }
 .ollama-panel .ollama-prose > :last-child { margin-bottom: 0; }
 .ollama-panel .ollama-prose :is(h1, h2, h3, h4, h5, h6) { font-size: 15px; font-weight: 600; margin: 1em 0 0.4em; }
+.ollama-panel .ollama-prose :is(table, blockquote) { margin: 0 0 0.8em; }
 .ollama-panel .ollama-prose pre {
   margin: 0 0 0.8em; padding: 8px 10px; border-radius: 4px; overflow-x: auto; background: var(--jp-layout-color2, #eee);
   font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);

@@ -64,7 +64,7 @@ def _check(config: Config) -> None:
     config.demand("use_dora", False)
     config.demand("fan_in_fan_out", False)
     config.demand("bias", "none")
-    for key in ("modules_to_save", "alpha_pattern", "trainable_token_indices"):
+    for key in ("modules_to_save", "alpha_pattern", "trainable_token_indices", "layer_replication"):
         if config.raw(key):
             raise ConversionError(f'{FILE}: "{key}" is set, which a GGUF adapter cannot express')
 

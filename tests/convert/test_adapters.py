@@ -112,6 +112,7 @@ def test_an_adapter_of_a_model_whose_heads_are_not_rearranged(tmp_path: Path) ->
         ({"bias": "all"}, "\"bias\" is 'all'; only none"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"alpha_pattern": {"q_proj": 2}}, "alpha_pattern"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
         ({"fan_in_fan_out": True}, "fan_in_fan_out"),
         ({"peft_type": "LOHA"}, "peft_type"),
         ({"lora_alpha": None}, '"lora_alpha" is missing'),

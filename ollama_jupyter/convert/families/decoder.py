@@ -79,7 +79,7 @@ def sizes_of(config: Config) -> Sizes:
 
 
 def common_metadata(config: Config) -> Metadata:
-    """The keys that every decoder has, rope included."""
+    """The keys that every decoder has, but for those of the rope."""
     sizes = sizes_of(config)
     return {
         "block_count": sizes.layers,

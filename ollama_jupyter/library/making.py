@@ -100,9 +100,9 @@ class Making:
         if is_safetensors(files):
             self._folders[role] = SafetensorsFolder(self._store, self._workspace(), files, role)
             return
-        if role == "adapter" and len(files) > 1:
-            raise BadRequest(ONE_ADAPTER)
         parts = read_files(self._store, files)
+        if role == "adapter" and len(parts) > 1:
+            raise BadRequest(ONE_ADAPTER)
         self._parts += [self._cast(part, role) for part in parts]
         self._status += sum(len(part.layers) for part in parts)
 

@@ -140,6 +140,7 @@ async def test_only_one(library: Library, tiny: bytes, lora: bytes) -> None:
     given = await uploads(library, {"a.gguf": lora, "b.gguf": lora + b"\0"})
     with pytest.raises(BadRequest, match=r"^only one adapter is currently supported$"):
         await make(library, "m", from_="base", adapters=given)
+    await make(library, "beside", from_="base", adapters=await uploads(library, {"a.gguf": lora, "a.json": b"{}"}))
     with pytest.raises(BadRequest, match=r"^unknown type$"):
         await make(library, "m", from_="base", adapters={})
 

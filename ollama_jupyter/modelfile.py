@@ -105,7 +105,10 @@ class Modelfile:
                 log.warning("parameter %s is deprecated", command.name)
                 continue
             value = _located(command)
-            found[command.name] = found.get(command.name, []) + value if isinstance(value, list) else value
+            if isinstance(value, list):
+                found.setdefault(command.name, []).extend(value)
+            else:
+                found[command.name] = value
         return found
 
 

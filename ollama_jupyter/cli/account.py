@@ -71,9 +71,10 @@ def public_key(text: str) -> str:
         raise ValueError("not an OpenSSH private key")
     try:
         *_, key = _strings(data[len(_MAGIC) :])
+        (length,) = struct.unpack_from(">I", key)
     except struct.error:
         raise ValueError("the key is cut off") from None
-    kind = key[4 : 4 + struct.unpack(">I", key[:4])[0]].decode("ascii")
+    kind = key[4 : 4 + length].decode("ascii")
     return f"{kind} {base64.b64encode(key).decode()}"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ollama_jupyter.cli.commands import Call
 from ollama_jupyter.client.connect import Server
 from ollama_jupyter.client.errors import OllamaError
+from ollama_jupyter.client.text import harmless, printable
 
 if TYPE_CHECKING:
     import ollama
@@ -162,11 +163,11 @@ class Bench:
 
     def _debug(self, text: str, end: str = "\n") -> None:
         if self._flags["debug"]:
-            print(text, end=end, file=sys.stderr, flush=True)
+            print(harmless(text), end=end, file=sys.stderr, flush=True)
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def _description(client: ollama.Client, model: str) -> str:
@@ -176,9 +177,8 @@ def _description(client: ollama.Client, model: str) -> str:
         ("Quant", details and details.quantization_level),
         ("Family", details and details.family),
     ]
-    return " | ".join(
-        [f"# Model: {model}", *(f"{name}: {value or 'unknown'}" for name, value in facts), *_memory(client, model)]
-    )
+    shown = [f"# Model: {model}", *(f"{name}: {value or 'unknown'}" for name, value in facts)]
+    return printable(" | ".join([*shown, *_memory(client, model)]))
 
 
 def _memory(client: ollama.Client, model: str) -> Iterator[str]:

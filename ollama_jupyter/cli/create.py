@@ -13,6 +13,8 @@ from ollama_jupyter.messages import Progress
 from ollama_jupyter.names import ModelName
 
 COPYING = "copying file "
+LARGEST = 16 << 20
+"""Bytes of a Modelfile: more than any server takes, and an end for what has none."""
 
 
 def create(call: Call) -> int:
@@ -32,11 +34,15 @@ def _modelfile(given: str) -> tuple[bytes, Path]:
     """Its text, and the folder that its paths are relative to."""
     path = Path(given or "Modelfile").absolute()
     try:
-        return path.read_bytes(), path.parent
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
     except FileNotFoundError:
         if given:
             raise OllamaError("specified Modelfile wasn't found") from None
         return b"FROM .\n", path.parent
+    if len(text) > LARGEST:
+        raise OllamaError(f"the Modelfile is larger than {LARGEST >> 20} MB")
+    return text, path.parent
 
 
 def show(bars: Bars, step: Progress) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ollama_jupyter.cli.commands import Call
 from ollama_jupyter.cli.server import connected
 from ollama_jupyter.client.errors import OllamaError
 from ollama_jupyter.client.text import columns, printable
 from ollama_jupyter.client.units import ago, from_now, size
-
-if TYPE_CHECKING:
-    pass
 
 
 def list_models(call: Call) -> int:

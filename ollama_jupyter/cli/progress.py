@@ -19,6 +19,7 @@ from ollama_jupyter.cli.bar import Bar, Status
 FRAME_SECONDS = 0.1
 PLAIN_SECONDS = 5.0
 """How long a log is spared a line about a bar that has not ended."""
+_MOST = 2**63
 
 
 class Step(Protocol):
@@ -61,7 +62,7 @@ class Bars:
 
         Bars of nothing yet are not drawn: a pull announces every layer at once, and Ollama's shows those at work.
         """
-        text, total, completed = str(step.status or ""), int(step.total or 0), int(step.completed or 0)
+        text, total, completed = str(step.status or ""), _count(step.total), _count(step.completed)
         key = str(step.digest or (text if total else ""))
         if key in self._bars or (key and completed):
             self._end_status()
@@ -103,6 +104,11 @@ class Bars:
             self._display.add(bar)
         bar.set(completed)
         self._display.changed(bar)
+
+
+def _count(said: int | None) -> int:
+    """Bytes that a server speaks of. A number out of all bounds must not end the thread that draws it."""
+    return max(0, min(said or 0, _MOST))
 
 
 class _Plain:

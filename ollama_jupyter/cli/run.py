@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import sys
@@ -45,9 +44,6 @@ def run(call: Call) -> int:
     Raises:
         OllamaError: for everything that cannot be done.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a model says what no locale foresaw
     wanted = _wanted(call)
     previous = signal.signal(signal.SIGTERM, _terminated)
     try:

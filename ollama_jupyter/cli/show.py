@@ -9,6 +9,7 @@ from typing import Any
 
 from ollama_jupyter.cli.commands import Call
 from ollama_jupyter.cli.server import connected
+from ollama_jupyter.client import routes
 from ollama_jupyter.client.errors import OllamaError
 from ollama_jupyter.client.text import columns, printable
 from ollama_jupyter.client.units import parameters
@@ -27,14 +28,12 @@ def show(call: Call) -> int:
     if len(wanted) > 1:
         parts = "'--license', '--modelfile', '--parameters', '--system', or '--template'"
         raise OllamaError(f"only one of {parts} can be specified")
-    sdk: Any
-    with connected() as sdk:  # its own `show` knows no `verbose`
-        request = {"model": call.args[0], "verbose": call.flags["verbose"]}
-        shown = sdk._request_raw("POST", "/api/show", json=request).json()
+    with connected() as client:
+        shown = routes.show(client, call.args[0], verbose=call.flags["verbose"])
+        lines = list(blocks(shown, verbose=call.flags["verbose"]))
     if wanted:
         return _print_part(shown.get(wanted[0]) or "", "" if wanted[0] in ("system", "template") else "\n")
-    for line in blocks(shown, verbose=call.flags["verbose"]):
-        print(line)
+    print("".join(f"{line}\n" for line in lines), end="")
     return 0
 
 

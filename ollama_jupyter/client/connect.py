@@ -23,6 +23,8 @@ HOW_TO_START = (
     "start one with `ollama-jupyter serve` in a terminal, or install ollama-jupyter where Jupyter Server runs"
 )
 HOW_TO_RETURN = "the Jupyter server that started this kernel has gone; restart the kernel"
+# What the client, and we, stumble over in an answer that is no JSON, or other JSON than was asked for.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,20 @@ class Server:
 
         try:
             yield
+        except BrokenPipeError:  # of our own output: the client has other words for its
+            raise
+        except UnicodeEncodeError:
+            raise OllamaError("there are bytes that are no UTF-8 in what was to be sent") from None
         except ollama.ResponseError as error:
             nothing_said = f"HTTP {error.status_code} from {self.shown}: is that an Ollama server?"
-            raise OllamaError(self.masked(first_line(error.error)) or nothing_said) from None
+            raise OllamaError(self.masked(first_line(str(error.error))) or nothing_said) from None
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
             raise OllamaError(self._absent()) from None
         except httpx.TimeoutException:
             raise OllamaError(f"the server at {self.shown} did not answer in time") from None
         except httpx.TransportError as error:
             raise OllamaError(f"the connection to {self.shown} broke: {self.masked(first_line(str(error)))}") from None
-        except (ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
+        except (*_NONSENSE, httpx.HTTPError, httpx.InvalidURL):
             raise OllamaError(f"what answers at {self.shown} is no Ollama server") from None
 
     def _absent(self) -> str:

@@ -34,7 +34,8 @@ def render_verify(report: Report) -> list[str]:
     problems = list(report.get("problems") or ())
     lines = [line for problem in problems for line in _problem(problem)]
     what = f"{counted(report.get('models', 0), 'model')}, {counted(report.get('blobs', 0), 'blob')}"
-    lines.append(f"checked {what}, {size(report.get('bytes', 0))}: {_sum(problems, bool(report.get('ok')))}")
+    total = size(report.get("bytes", 0))
+    lines.append(printable(f"checked {what}, {total}: {_sum(problems, bool(report.get('ok')))}"))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The routes that only our server has, and the official client no methods for: verify, scan, doctor."""
+"""The routes that the official client has no methods for, or poorer ones: show, verify, scan, doctor."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from ollama_jupyter.client.errors import OllamaError
 
 if TYPE_CHECKING:
     import httpx
+    import ollama
 
 Report = dict[str, Any]
+
+_SHOWN = {
+    "model_info": dict, "projector_info": dict, "details": dict, "capabilities": list, "messages": list,
+    "tensors": list, "license": str, "modelfile": str, "parameters": str, "system": str, "template": str,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,21 @@ class Line:
     total: int | None = None
 
 
+def show(client: ollama.Client, name: str, **more: Any) -> Report:
+    """What a model is. The client's own `show` knows neither `verbose`, nor what may be laid over a model (`system`,
+    `options`), nor the messages of the answer.
+
+    Raises:
+        TypeError: if something in the answer is of another type than it has; else what the client raises.
+    """
+    sdk: Any = client
+    shown = _object(sdk._request_raw("POST", "/api/show", json={"model": name, **more}).json())
+    for field, kind in _SHOWN.items():
+        if not isinstance(shown.get(field) or kind(), kind):
+            raise TypeError(field)
+    return shown
+
+
 def verify(server: Server, model: str, *, repair: bool, on_progress: Callable[[Line], None]) -> Report:
     """Hash the files of a model, or of all for "", anew. Returns the report (see reports.py).
 
@@ -34,22 +55,25 @@ def verify(server: Server, model: str, *, repair: bool, on_progress: Callable[[L
     """
     body = {"repair": repair, **({"model": model} if model else {})}
     report: Report = {}
-    for said in _lines(server, "POST", "/api/verify", body):
-        if "report" in said:
-            report = said["report"]
-        else:
-            on_progress(Line(*(said.get(name) for name in ("status", "digest", "completed", "total"))))
+    with server.answering():
+        for said in _lines(server, "POST", "/api/verify", body):
+            if "report" in said:
+                report = _with_entries(said["report"], "problems")
+            else:
+                on_progress(Line(*(said.get(name) for name in ("status", "digest", "completed", "total"))))
     return report
 
 
 def scan(server: Server, model: str) -> Report:
     """Look through a model for hostile content. Raises as `verify` does."""
-    return next(_lines(server, "POST", "/api/scan", {"model": model}))
+    with server.answering():
+        return _with_entries(next(_lines(server, "POST", "/api/scan", {"model": model}), None), "findings")
 
 
 def doctor(server: Server) -> Report:
     """Examine the server's machine and store. Raises as `verify` does."""
-    return next(_lines(server, "GET", "/api/doctor", None))
+    with server.answering():
+        return _with_entries(next(_lines(server, "GET", "/api/doctor", None), None), "checks")
 
 
 def _lines(server: Server, method: str, path: str, body: Any) -> Iterator[Report]:
@@ -57,10 +81,24 @@ def _lines(server: Server, method: str, path: str, body: Any) -> Iterator[Report
     with server.answering(), server.client() as client, client._client.stream(method, path, json=body) as response:
         _check(response, path)
         for line in response.iter_lines():
-            said = json.loads(line)
+            said = _object(json.loads(line))
             if "error" in said:
                 raise OllamaError(server.masked(str(said["error"])))
             yield said
+
+
+def _object(said: Any) -> Report:
+    """What was said, if it is an object. Raises TypeError."""
+    if not isinstance(said, dict):
+        raise TypeError(type(said).__name__)
+    return said
+
+
+def _with_entries(report: Any, name: str) -> Report:
+    """A report whose list `name` has nothing but objects. Raises TypeError."""
+    for entry in _object(report).get(name) or ():
+        _object(entry)
+    return dict(report)
 
 
 def _check(response: httpx.Response, path: str) -> None:

@@ -9,9 +9,20 @@ GAP = "    "
 _NO_TEXT = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
+# Of the control characters only line breaks and tabs reach a terminal as such.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+_CONTROLS[ord("\r")] = ""
+
+
 def printable(text: object) -> str:
     """The text on one line, with every character that is not seen, or that steers the terminal, as an escape."""
     return "".join(_escaped(letter) if unicodedata.category(letter) in _NO_TEXT else letter for letter in str(text))
+
+
+def harmless(text: str) -> str:
+    """The text with its lines and tabs, and with every other control character as an escape: a model's words, which
+    are a stranger's. Carriage returns go."""
+    return text.translate(_CONTROLS)
 
 
 def _escaped(letter: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,8 @@ def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
 @contextmanager
 def _opened(file: Path) -> Iterator[IO[bytes]]:
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # a pipe would wait for its writer, a device never end
+            raise OllamaError(f"open {file}: not a regular file")
         stream = file.open("rb")
     except OSError as error:
         raise OllamaError(f"open {file}: {(error.strerror or type(error).__name__).lower()}") from None

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ollama_jupyter.client.text import printable
+
 if TYPE_CHECKING:
     import httpx
 
@@ -37,4 +39,4 @@ class Cut:
             return ""
         messages, tokens, window = (self._said.get(name, 0) for name in ("messages", "tokens", "num_ctx"))
         what = f"{messages} earlier message(s)" if messages else f"{tokens} token(s) of the prompt"
-        return f"warning: {what} did not fit into the context of {window} tokens"
+        return printable(f"warning: {what} did not fit into the context of {window} tokens")

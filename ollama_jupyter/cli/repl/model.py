@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from ollama_jupyter.client import routes
 from ollama_jupyter.client.connect import Server
 from ollama_jupyter.errors import InvalidName
 from ollama_jupyter.names import ModelName
@@ -55,13 +56,11 @@ def find(server: Server, name: str, **overlay: Any) -> Model | None:
 
     with server.answering(), server.client() as client:
         try:
-            # By the route: the client's own method has neither the overlay nor the messages of the answer.
-            answer = client._request_raw("POST", "/api/show", json={"model": name, **overlay})
+            return Model(name, routes.show(client, name, **overlay))
         except ollama.ResponseError as error:
             if error.status_code == _MISSING:
                 return None
             raise
-        return Model(name, answer.json())
 
 
 def load(server: Server, name: str, *, keep_alive: str | None, think: Thinking) -> None:

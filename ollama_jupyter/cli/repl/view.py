@@ -10,11 +10,9 @@ from typing import Any
 
 from ollama_jupyter.cli.repl.waiting import Waiting
 from ollama_jupyter.cli.repl.wrap import WordWrap
+from ollama_jupyter.client.text import harmless, printable
 
 GREY, BOLD, PLAIN = "\x1b[38;5;245m", "\x1b[1m", "\x1b[0m"
-# A model's words are a stranger's: of the control characters only line breaks and tabs reach a terminal as such.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-_CONTROLS[ord("\r")] = ""
 
 
 def width() -> int:
@@ -27,7 +25,7 @@ def width() -> int:
 
 def show(text: str) -> None:
     """Write a text from a server, at once. Into a pipe or file it goes as it is."""
-    sys.stdout.write(text.translate(_CONTROLS) if sys.stdout.isatty() else text)
+    sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
@@ -86,7 +84,7 @@ class View:
 
     def _write(self, text: str) -> None:
         if self._terminal:
-            text = text.translate(_CONTROLS)
+            text = harmless(text)
         self._raw(self._wrap.feed(text) if self._wraps else text)
 
     def _raw(self, text: str) -> None:
@@ -98,8 +96,8 @@ class View:
 
 def _tool_call(call: Any, is_terminal: bool) -> str:
     marked, plain = (GREY + BOLD, PLAIN) if is_terminal else ("", "")
-    name = call.function.name.translate(_CONTROLS)
-    arguments = json.dumps(call.function.arguments, ensure_ascii=False, separators=(",", ":"))
+    name = printable(call.function.name)
+    arguments = printable(json.dumps(call.function.arguments, ensure_ascii=False, separators=(",", ":")))
     return (
         f"{marked}  Model called a non-existent function '{plain}{name}{marked}()' "
         f"with arguments: {plain}{arguments}{marked}"

@@ -72,7 +72,7 @@ class TerminalBar:
         if self._bar is None:
             from tqdm.std import tqdm
 
-            looks = {"unit": "B", "unit_scale": True, "leave": False, "dynamic_ncols": True, "disable": None}
+            looks: Any = {"unit": "B", "unit_scale": True, "leave": False, "dynamic_ncols": True, "disable": None}
             self._bar = tqdm(desc=safe_text(transfer.status), total=transfer.total or None, **looks)
         if self._bar.disable:
             return

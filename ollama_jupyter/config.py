@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ollama_jupyter.durations import FOREVER, parse_duration
+from ollama_jupyter.errors import OllamaJupyterError
 
 log = logging.getLogger("ollama_jupyter")
 
@@ -206,7 +207,10 @@ class Settings:
 
     @property
     def models_dir(self) -> Path:
-        return self.models.expanduser()
+        try:
+            return self.models.expanduser()
+        except RuntimeError:
+            raise OllamaJupyterError("there is no home directory for the models: set HOME or OLLAMA_MODELS") from None
 
     @property
     def shared_dirs(self) -> tuple[Path, ...]:

@@ -42,7 +42,10 @@ If an account at ollama.com knows the key of this machine, it can be removed the
 
 def signin(_: Call) -> int:
     """What signing in would do, and where. Exit code 1 if there is no key to do it with."""
-    path = KEY.expanduser()
+    try:
+        path = KEY.expanduser()
+    except RuntimeError:
+        raise OllamaError("nobody knows your home directory, where the key would be: set HOME") from None
     try:
         key = public_key(path.read_text())
     except FileNotFoundError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ollama_jupyter.config import Settings
@@ -91,7 +90,6 @@ def access(settings: Settings, *, insecure: bool, trusted: bool) -> Access:
         insecure=insecure,
         trusted=trusted,
         registries=settings.registries,
-        key=Path.home() / ".ollama" / "id_ed25519",
         streams=settings.transfer_streams,
     )
 

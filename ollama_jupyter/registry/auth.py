@@ -172,8 +172,8 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-    path = path.expanduser()
     try:
+        path = path.expanduser()
         if not path.exists():
             make_key(path)
         key = load_ssh_private_key(path.read_bytes(), password=None)

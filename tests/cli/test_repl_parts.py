@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from ollama_jupyter.cli.repl import media
 from ollama_jupyter.cli.repl.cut import Cut
 from ollama_jupyter.cli.repl.editor import command
-from ollama_jupyter.cli.repl.history import FileHistory
 from ollama_jupyter.cli.repl.quotes import is_open, unquoted
 from ollama_jupyter.cli.repl.session import parse_format
 from ollama_jupyter.cli.repl.timings import timings
@@ -280,36 +279,3 @@ def test_a_missing_editor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_EDITOR", "no-such-editor --flag")
     with pytest.raises(OllamaError, match='editor "no-such-editor" not found, set OLLAMA_EDITOR to the path of'):
         command()
-
-
-# ---- history ------------------------------------------------------------------------------------------------------
-
-
-def test_history_keeps_a_hundred_lines_for_its_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / ".ollama" / "history"
-    history = FileHistory(path, enabled=True)
-    for number in range(120):
-        history.append_string(f"line {number}")
-    history.append_string('"""\ntwo\nlines"""')
-    lines = path.read_text().splitlines()
-    assert len(lines) == 100
-    assert lines[-4:] == ["line 119", '"""', "two", 'lines"""']
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [*path.parent.iterdir()] == [path]
-
-
-def test_two_sittings_share_the_history(tmp_path: Path) -> None:
-    one, other = (FileHistory(tmp_path / "history", enabled=True) for _ in range(2))
-    one.append_string("from one")
-    other.append_string("from the other")
-    assert list(FileHistory(tmp_path / "history", enabled=True).load_history_strings()) == [
-        "from the other",
-        "from one",
-    ]
-
-
-def test_no_history(tmp_path: Path) -> None:
-    history = FileHistory(tmp_path / "history", enabled=False)
-    history.append_string("secret")
-    assert history.get_strings() == ["secret"]
-    assert not (tmp_path / "history").exists()

@@ -13,7 +13,11 @@ LINES = 100
 
 
 def history_file() -> Path:
-    return Path.home() / ".ollama" / "history"
+    """Where nobody knows the home of the user, a file that cannot be."""
+    try:
+        return Path.home() / ".ollama" / "history"
+    except RuntimeError:
+        return Path(os.devnull) / "history"
 
 
 class FileHistory(History):
@@ -46,6 +50,9 @@ class FileHistory(History):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        fresh.replace(self.path)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+                file.writelines(f"{line}\n" for line in lines)
+            fresh.replace(self.path)
+        finally:
+            fresh.unlink(missing_ok=True)  # of a disk that is full, say

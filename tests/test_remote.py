@@ -90,7 +90,7 @@ async def test_a_pull_asks_by_the_settings(library: Library, fake: FakeRegistry)
     assert await statuses(library.pull(PullRequest("h:1/n/m", insecure=True), trusted=True)) == PULL
     [(name, access, prune)] = fake.calls
     assert name == ModelName("h:1", "n", "m", "latest")
-    assert access == Access(True, True, ("h:1",), Path.home() / ".ollama" / "id_ed25519", 3)
+    assert access == Access(True, True, ("h:1",), Path("~/.ollama/id_ed25519"), 3)
     assert prune is False
 
 

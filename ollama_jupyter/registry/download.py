@@ -16,8 +16,8 @@ from ollama_jupyter.store.partial import Partial
 
 CHUNK = 1 << 20
 TICK_SECONDS = 0.06
-SYNC_BYTES, SYNC_SECONDS = 1 << 20, 1.0
-"""What has come is made safe when it is so much, or after so long."""
+SYNC_LEAST, SYNC_MOST, SYNC_SECONDS = 1 << 20, 64 << 20, 1.0
+"""What has come is made safe when it is a hundredth of the blob, within these bounds, or after so long."""
 SYNC_SHARE = 4
 """But between two syncs lies so many times what the last one took: a slow disk is not kept busy with it."""
 
@@ -43,7 +43,8 @@ class Download:
         self._changed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._error: Exception | None = None
-        self._synced_at = self._sync_again_at = time.monotonic()
+        self._sync_bytes = min(max(partial.size // 100, SYNC_LEAST), SYNC_MOST)
+        self._is_alone = True
         self._hash = hashlib.sha256()
 
     def run(self) -> str:
@@ -55,6 +56,7 @@ class Download:
             Canceled: if the transfer was cancelled.
         """
         self._start(self._hash_along)
+        self._start(self._sync_along)
         if self._streams:
             self._start(self._work)
         try:
@@ -63,7 +65,7 @@ class Download:
                 self._changed.clear()
                 if self._client.cancel.is_set():
                     raise Canceled
-                self._sync_if_due()
+                self._partial.note()
                 self._tick(self._partial.safe)
         except Exception as error:
             self._fail(error)
@@ -110,14 +112,6 @@ class Download:
         except Exception as error:
             self._fail(error)
 
-    def _sync_if_due(self) -> None:
-        started = time.monotonic()
-        is_worth_it = self._partial.unsafe >= SYNC_BYTES or started - self._synced_at > SYNC_SECONDS
-        if is_worth_it and started >= self._sync_again_at:
-            self._partial.checkpoint()
-            self._synced_at = time.monotonic()
-            self._sync_again_at = self._synced_at + SYNC_SHARE * (self._synced_at - started)
-
     # ---- fetching
 
     def _work(self) -> None:
@@ -136,7 +130,7 @@ class Download:
             if part.whole:  # the other side knows no ranges, or was not asked for one
                 if not self._plan.take_all(piece):
                     return
-            elif len(self._threads) == 2:
+            elif self._is_alone:
                 self._start_others()
             position = part.start
             while position < min(part.end, piece.end) and not self._stop.is_set():
@@ -150,6 +144,7 @@ class Download:
 
     def _start_others(self) -> None:
         """The other side knows ranges: use more streams."""
+        self._is_alone = False
         for _ in range(self._streams - 1):
             self._start(self._work)
 
@@ -176,3 +171,18 @@ class Download:
             position += len(data)
             if self._stop.is_set():
                 return
+
+    # ---- syncing
+
+    def _sync_along(self) -> None:
+        """Make safe what has come, often enough, but do not keep a slow disk busy with it."""
+        took = waited = 0.0
+        while self._partial.safe < self._partial.size:
+            if self._stop.wait(TICK_SECONDS / 4):
+                return
+            waited += TICK_SECONDS / 4
+            due = self._partial.unsafe >= self._sync_bytes or waited > SYNC_SECONDS
+            if self._partial.is_whole or (due and waited >= SYNC_SHARE * took):
+                started = time.monotonic()
+                self._partial.checkpoint()
+                took, waited = time.monotonic() - started, 0.0

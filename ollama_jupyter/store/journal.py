@@ -1,7 +1,8 @@
 """The journal of a partial blob: which of its bytes are on the disk, and whether they were found to be the right ones.
 
-Lines of text, each with a checksum, appended only after the bytes that they claim were synced. So whatever survives a
-power cut is true; a torn end is ignored.
+Lines of text, each with a checksum. `done` is appended only after the bytes that it claims were synced, so whatever
+survives a power cut is true; a torn end is ignored. `wrote` claims bytes that the system has and the disk may not have
+yet: it counts until the machine starts anew, so that a process that was killed has lost nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from ollama_jupyter.store.files import write_atomically
@@ -20,10 +22,11 @@ sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 @dataclass(slots=True)
 class Claims:
-    """What a journal says of a blob of `size` bytes."""
+    """What a journal says of a blob of `size` bytes. Not all of `done` is on the disk unless it is `synced`."""
 
     size: int = 0
     done: Ranges = field(default_factory=Ranges)
+    synced: bool = True
     verified: bool = False
 
     @classmethod
@@ -49,24 +52,35 @@ class Claims:
             self.size = int(rest)
         elif kind == "verified":
             self.verified = True
-        else:
-            for pair in rest.split(","):
-                start, _, end = pair.partition("-")
-                self.done.add(int(start), int(end))
+        elif kind == "done":
+            self._add(rest)
+        elif rest.partition(" ")[0] == boot():
+            self._add(rest.partition(" ")[2])
+            self.synced = False
         return True
+
+    def _add(self, text: str) -> None:
+        for pair in text.split(","):
+            start, _, end = pair.partition("-")
+            self.done.add(int(start), int(end))
 
 
 class Journal:
     """The journal of the one who holds the partial blob. It is begun anew with what the old one claimed."""
 
     def __init__(self, path: Path, size: int, done: Iterable[Range] = ()) -> None:
-        data = _line(f"size {size}") + b"".join(_line(_done([pair])) for pair in done)
+        data = _line(f"size {size}") + b"".join(_line(f"done {_text([pair])}") for pair in done)
         write_atomically(data, path, folder=path.parent)
         self._number = os.open(path, os.O_WRONLY | os.O_APPEND)
 
+    def note(self, wrote: Iterable[Range]) -> None:
+        """Claim ranges that were written, for as long as the machine runs."""
+        if boot():
+            os.write(self._number, _line(f"wrote {boot()} {_text(wrote)}"))
+
     def add(self, done: Iterable[Range]) -> None:
-        """Claim ranges, which the caller has synced."""
-        self._append(_done(done))
+        """Claim ranges for good. The caller has synced them."""
+        self._append(f"done {_text(done)}")
 
     def verify(self) -> None:
         """Claim that the whole blob, synced, has the right digest."""
@@ -80,8 +94,17 @@ class Journal:
         os.close(self._number)
 
 
-def _done(ranges: Iterable[Range]) -> str:
-    return "done " + ",".join(f"{start}-{end}" for start, end in ranges)
+@cache
+def boot() -> str:
+    """What tells this run of the machine from those before, or "" where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _text(ranges: Iterable[Range]) -> str:
+    return ",".join(f"{start}-{end}" for start, end in ranges)
 
 
 def _line(text: str) -> bytes:

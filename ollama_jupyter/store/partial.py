@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+
+ADOPT_SECONDS = 2.0
 
 
 class Partial:
@@ -55,6 +59,9 @@ class Partial:
         self.verified = claims.verified and claims.done.total == self.size
         self._written = claims.done  # what the file has
         self._fresh = Ranges()  # of that, what may not have reached the disk
+        self._unnoted = Ranges()  # of that, what the journal does not know of at all
+        if not claims.synced:
+            sync(self._number)
         self._safe = claims.done.total
         if not self.verified:
             os.ftruncate(self._number, self.size)
@@ -73,6 +80,11 @@ class Partial:
     def unsafe(self) -> int:
         """Bytes written since the last checkpoint."""
         return self._fresh.total
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all has been written."""
+        return self._written.total == self.size
 
     @property
     def prefix(self) -> int:
@@ -102,8 +114,16 @@ class Partial:
                 done = os.pwrite(self._number, view, at)
                 view, at = view[done:], at + done
         with self._lock:
-            self._written.add(offset, offset + len(data))
-            self._fresh.add(offset, offset + len(data))
+            for ranges in (self._written, self._fresh, self._unnoted):
+                ranges.add(offset, offset + len(data))
+
+    def note(self) -> None:
+        """Remember what was written so far, should this process be killed. Quick, and no help against a power cut."""
+        with self._lock:
+            unnoted, self._unnoted = self._unnoted, Ranges()
+        if unnoted.total and self._journal is not None:
+            with guarded(self._kept()):
+                self._journal.note(unnoted)
 
     def checkpoint(self) -> None:
         """Make safe what was written so far. One thread at a time."""
@@ -182,7 +202,7 @@ def adopt(models: Path, digest: Digest, size: int) -> bool:
     """Publish a verified partial blob under its digest. The caller holds the store's lock.
 
     Returns:
-        False if there is none, or somebody else has it.
+        False if there is none, or somebody else has it and does not let go soon.
     """
     path = digest.partial_path(models)
     try:
@@ -190,7 +210,12 @@ def adopt(models: Path, digest: Digest, size: int) -> bool:
     except FileNotFoundError:
         return False
     try:
-        if not (_claim(number) and _is_at(path, number) and is_verified(models, digest, size)):
+        deadline = time.monotonic() + ADOPT_SECONDS
+        while not _claim(number):  # somebody looks whether it is verified, or has just found that it is
+            if time.monotonic() >= deadline or not is_verified(models, digest, size):
+                return False
+            time.sleep(0.005)
+        if not (_is_at(path, number) and is_verified(models, digest, size)):
             return False
         target = digest.blob_path(models)
         make_folder(target.parent)

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_jupyter.names import Digest
+from ollama_jupyter.store import journal
+from ollama_jupyter.store import partial as partial_blobs
 from ollama_jupyter.store.journal import Claims
 from ollama_jupyter.store.partial import Partial, adopt, claimed, is_verified, journal_path
 from ollama_jupyter.store.ranges import Ranges
@@ -64,13 +66,32 @@ def test_what_was_synced_is_there_for_the_next(tmp_path: Path) -> None:
     assert claimed(tmp_path, DIGEST) == 4000
 
 
+def test_what_was_only_written_counts_until_the_machine_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "boot", lambda: "this-run")
+    for place in (tmp_path / "same", tmp_path / "other"):
+        with hold(place) as partial:
+            partial.write(0, DATA[:3000])
+            partial.checkpoint()
+            partial.write(3000, DATA[3000:4000])
+            partial.note()
+    with hold(tmp_path / "same") as partial:
+        assert partial.safe == 4000
+    monkeypatch.setattr(journal, "boot", lambda: "next-run")
+    with hold(tmp_path / "other") as partial:
+        assert partial.safe == 3000
+    with hold(tmp_path / "same") as partial:  # was synced when it was opened
+        assert partial.safe == 4000
+
+
 @pytest.mark.parametrize("cut", range(0, 61, 5))
 def test_a_torn_journal_claims_no_more_than_was_written(tmp_path: Path, cut: int) -> None:
     half_done(tmp_path)
-    journal = journal_path(DIGEST.partial_path(tmp_path))
-    whole = journal.read_bytes()
-    journal.write_bytes(whole[:cut] + bytes(8))
-    claims = Claims.read(journal)
+    path = journal_path(DIGEST.partial_path(tmp_path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut] + bytes(8))
+    claims = Claims.read(path)
     assert {*claims.done} <= {(0, 3000), (5000, 6000)}
     with hold(tmp_path) as partial:
         assert partial.safe in (0, 4000)
@@ -103,7 +124,8 @@ def test_a_lost_file_or_another_size_is_begun_anew(tmp_path: Path) -> None:
         assert partial.safe == 0
 
 
-def test_only_the_verified_is_adopted(tmp_path: Path) -> None:
+def test_only_the_verified_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial_blobs, "ADOPT_SECONDS", 0.05)
     with hold(tmp_path) as partial:
         partial.write(0, DATA)
         partial.checkpoint()

@@ -200,3 +200,20 @@ def test_a_cancelled_pull_does_not_wait_for_a_registry_that_says_nothing(store: 
             fetch(store, registry, cancel=cancel)
     finally:
         release.set()
+
+
+def test_blobs_of_a_shared_folder_are_not_fetched(store: Store, registry: Registry) -> None:
+    fetch(store, registry)
+    registry.requests.clear()
+    other = Store(store.models.parent / "own", (store.models,))
+    fetch(other, registry)
+    assert [request.path for request in registry.requests] == ["/v2/some/model/manifests/latest"]
+    assert other.blobs.own() == []
+    assert other.manifests.is_own(registry.name)
+
+
+def test_an_empty_layer(store: Store, registry: Registry) -> None:
+    registry.blobs[digest_of(b"")] = b""
+    registry.manifest = json.dumps(manifest_of(WEIGHTS, b"")).encode()
+    fetch(store, registry)
+    assert_whole(store, registry)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import BinaryIO
 
 from ollama_jupyter.errors import InvalidName, ModelNotFound, OllamaJupyterError
 from ollama_jupyter.messages import Progress
-from ollama_jupyter.names import ModelName
+from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.registry.access import Access
 from ollama_jupyter.registry.blob import Meter, Report
 from ollama_jupyter.registry.client import RegistryClient
@@ -34,7 +35,12 @@ def push(store: Store, name: ModelName, *, access: Access, report: Report, cance
         raise
     with RegistryClient(name, access, cancel) as client:
         for layer in {layer.digest: layer for layer in (*manifest.layers, manifest.config)}.values():
-            _push_blob(client, store, layer, _mountable(name, layer), report)
+            try:
+                file = store.blobs.path(layer.digest).open("rb")
+            except FileNotFoundError:  # the model was deleted meanwhile
+                raise _lacking(name, layer.digest) from None
+            with file:
+                _push_blob(client, file, layer, _mountable(name, layer), report)
         report(Progress("pushing manifest"))
         Patience(cancel).insist(lambda: _put_manifest(client, name, manifest))
     report(Progress("success"))
@@ -46,8 +52,12 @@ def _manifest(store: Store, name: ModelName) -> Manifest:
         raise ModelNotFound(str(name))
     for digest in found[1].digests:
         if not store.blobs.has(digest):
-            raise ModelNotFound(str(name), f"model '{name}' lacks its blob {digest}: pull or create it again")
+            raise _lacking(name, digest)
     return found[1]
+
+
+def _lacking(name: ModelName, digest: Digest) -> ModelNotFound:
+    return ModelNotFound(str(name), f"model '{name}' lacks its blob {digest}: pull or create it again")
 
 
 def _mountable(name: ModelName, layer: Layer) -> str:
@@ -61,17 +71,16 @@ def _mountable(name: ModelName, layer: Layer) -> str:
     return repository if is_elsewhere else ""
 
 
-def _push_blob(client: RegistryClient, store: Store, layer: Layer, source: str, report: Report) -> None:
+def _push_blob(client: RegistryClient, file: BinaryIO, layer: Layer, source: str, report: Report) -> None:
     meter, patience = Meter(layer, report, "pushing"), Patience(client.cancel)
-    with store.blobs.path(layer.digest).open("rb") as file:
-        upload = Upload(client, file, layer.digest, source, meter.show, patience)
+    upload = Upload(client, file, layer.digest, source, meter.show, patience)
 
-        def attempt() -> None:
-            # Asked each time: what went wrong may have been the answer that said that all went well.
-            if not _is_there(client, layer):
-                upload.advance()
+    def attempt() -> None:
+        # Asked each time: what went wrong may have been the answer that said that all went well.
+        if not _is_there(client, layer):
+            upload.advance()
 
-        patience.insist(attempt)
+    patience.insist(attempt)
     meter.finish()
 
 

@@ -302,6 +302,19 @@ def test_what_is_not_there(store: Store) -> None:
     assert [line.status for line in lines] == ["retrieving manifest", "couldn't retrieve manifest"]
 
 
+def test_what_is_deleted_meanwhile(store: Store, server: UploadServer) -> None:
+    name = f"{server.host}/ns/m"
+    manifest = model(store, name)
+
+    def report(progress: Progress) -> None:
+        if progress.completed == len(WEIGHTS):
+            store.blobs.path(manifest.layers[1].digest).unlink(missing_ok=True)
+
+    with pytest.raises(ModelNotFound, match="lacks its blob"):
+        registry.push(store, ModelName.parse(name), access=Access(True, True), report=report, cancel=threading.Event())
+    assert server.manifests == {}
+
+
 def test_what_is_damaged(store: Store, server: UploadServer) -> None:
     name = f"{server.host}/ns/m"
     manifest = model(store, name)

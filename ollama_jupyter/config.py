@@ -262,7 +262,8 @@ class Host:
     def url(self) -> str:
         """The base URL for clients, without a trailing slash. All-interfaces addresses become loopback."""
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        bracketed = f"[{host}]" if ":" in host else host
+        user, at, name = host.rpartition("@")
+        bracketed = f"{user}{at}[{name}]" if ":" in name else host
         return f"{self.scheme}://{bracketed}:{self.port}{self.path}"
 
     @property
@@ -284,14 +285,19 @@ def parse_host(text: str) -> Host:
 
 
 def _split_port(address: str, default: int) -> tuple[str, int]:
+    user, at, address = address.rpartition("@")
+    host, port = _split_bare(address, default)
+    return user + at + host, port
+
+
+def _split_bare(address: str, default: int) -> tuple[str, int]:
     if not address:
         return "127.0.0.1", default
     if address.count(":") > 1 and not address.startswith("["):
         return address, default  # bare IPv6
-    parts = urlsplit(f"//{address}")
     try:
-        port = parts.port
-    except ValueError:  # not a number, or out of range
+        port = urlsplit(f"//{address}").port
+    except ValueError:  # not a number, or out of range; or half of a bracket
         port = None
-    host = address.rpartition("]")[0].lstrip("[") if address.startswith("[") else address.partition(":")[0]
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
     return host, default if port is None else port

@@ -41,6 +41,9 @@ from ollama_jupyter.durations import FOREVER
         ("[::]:1234", "http://[::1]:1234"),
         ("https://0.0.0.0:4321", "https://127.0.0.1:4321"),
         ("http://x:66000", "http://x:80"),
+        ("[::1", "http://[::1]:11434"),
+        ("http://me:secret@1.2.3.4:5", "http://me:secret@1.2.3.4:5"),
+        ("me:secret@[::1]:5", "http://me:secret@[::1]:5"),
     ],
 )
 def test_ollama_host(value: str, url: str) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.client.errors import OllamaError
@@ -61,10 +62,9 @@ class Server:
     ) -> ollama.Client:
         """A client that its user closes. Answers may take any time unless `read_seconds` or `hangup` ends them."""
         import httpx
-        import ollama
 
         connect = min(CONNECT_SECONDS, read_seconds or CONNECT_SECONDS)
-        return ollama.Client(
+        client: ollama.Client = _library().Client(
             host=self.host.url,
             timeout=httpx.Timeout(read_seconds, connect=connect),
             # httpx sends loopback to an HTTP proxy too, if the environment names one; no proxy can reach our loopback.
@@ -74,6 +74,7 @@ class Server:
                 "response": [on_response] if on_response else [],
             },
         )
+        return client
 
     def version(self) -> str:
         """The server's version, by the one route that the client has no method for."""
@@ -86,8 +87,8 @@ class Server:
     def answering(self) -> Iterator[None]:
         """Turn every failure of the client into an OllamaError of one line."""
         import httpx
-        import ollama
 
+        ollama = _library()
         try:
             yield
         except BrokenPipeError:  # of our own output: the client has other words for its
@@ -109,6 +110,21 @@ class Server:
     def _absent(self) -> str:
         of_our_server = self.host.path.startswith("/k/")
         return f"no Ollama server at {self.shown}: {HOW_TO_RETURN if of_our_server else HOW_TO_START}"
+
+
+def _library() -> ModuleType:
+    """The official client, which reads OLLAMA_HOST as it is imported, by rules of its own.
+
+    Raises:
+        OllamaError: if it cannot do with what it finds there.
+    """
+    import httpx
+
+    try:
+        import ollama
+    except (ValueError, httpx.InvalidURL):
+        raise OllamaError("OLLAMA_HOST is no address of a server") from None
+    return ollama
 
 
 def first_line(text: str, limit: int = 500) -> str:

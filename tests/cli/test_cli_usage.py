@@ -169,6 +169,12 @@ def test_the_version_of_the_server(faked: Cli) -> None:
     assert faked.ok("--version") == f"ollama-jupyter version is {__version__}\nollama version is 0.33.0\n"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:99999", "256.1.1.1:1"])
+def test_what_is_no_address(host: str, tmp_path: Path) -> None:
+    done = Cli(host, tmp_path).child("list")
+    assert (done.code, done.err) == (1, "Error: OLLAMA_HOST is no address of a server\n")
+
+
 def test_what_listens_is_no_server(nowhere: Cli) -> None:
     from http.server import BaseHTTPRequestHandler, HTTPServer
     from threading import Thread

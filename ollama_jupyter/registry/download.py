@@ -1,4 +1,4 @@
-"""The download of one blob: streams that fill its partial file, and a thread that hashes what has come so far."""
+"""The download of one blob: streams that fill its partial file; what has come is hashed and synced beside them."""
 
 from __future__ import annotations
 

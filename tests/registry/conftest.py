@@ -19,7 +19,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "SMALLEST", PIECE)
     monkeypatch.setattr(plan, "LARGEST", PIECE)
     monkeypatch.setattr(patience, "LONGEST_S", 0.01)
-    monkeypatch.setattr(wire, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(wire, "STALL_SECONDS", 10.0)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_killed_fifty_times_it_fetches_little_twice(tmp_path: Path) -> None:
     with serving(Registry(weights)) as registry:
         registry.rate = 25_000_000
         while kills < KILLS:
-            enough = registry.sent + int(moments.random() ** 3 * SIZE * 0.09)
+            enough = registry.sent + int(moments.random() ** 3 * SIZE * 0.065)
             child = start(tmp_path, registry.name.qualified)
             with child:
                 if not wait_until(lambda enough=enough: registry.sent >= enough, child):

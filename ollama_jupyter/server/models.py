@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from ollama_jupyter.api import ollama, ollama_answers
-from ollama_jupyter.api.wire import encode
 from ollama_jupyter.errors import OllamaJupyterError
-from ollama_jupyter.messages import Progress
 from ollama_jupyter.server.base import Resource
+from ollama_jupyter.server.stepwise import Steps, Stepwise
 
 
 class Tags(Resource):
@@ -36,34 +34,6 @@ class Show(Resource):
     async def post(self) -> None:
         arguments = await self.read(ollama.show_arguments)
         self.answer(ollama_answers.show(await self.ollama.library.show(**arguments)))
-
-
-Steps = AsyncGenerator[Progress, None]
-
-
-class Stepwise(Resource):
-    """Base of what takes long and tells how far it is: a line for each step, or only the last."""
-
-    async def tell(self, steps: Steps, *, stream: bool) -> None:
-        if stream:
-            await self.stream(_lines(steps))
-        else:
-            self.answer(ollama_answers.progress(await _last(steps, self.touch)), "application/json")
-
-
-async def _lines(steps: Steps) -> AsyncGenerator[bytes, None]:
-    async with aclosing(steps):
-        async for step in steps:
-            yield encode(ollama_answers.progress(step)) + b"\n"
-
-
-async def _last(steps: Steps, touch: Callable[[], None]) -> Progress:
-    last = Progress("success")
-    async with aclosing(steps):
-        async for step in steps:
-            last = step
-            touch()
-    return last
 
 
 class Create(Stepwise):

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from typing import Any
 
 from ollama_jupyter.api import ours
-from ollama_jupyter.api.wire import encode
-from ollama_jupyter.messages import Progress
-from ollama_jupyter.reports import VerifyReport
 from ollama_jupyter.server.base import Resource
+from ollama_jupyter.server.stepwise import Stepwise
 
-Steps = AsyncGenerator[Progress | VerifyReport, None]
 
-
-class Verify(Resource):
+class Verify(Stepwise):
     """POST: hash the store, or one model, again; mend it if asked to. The last line has the report."""
+
+    def line(self, step: Any) -> dict[str, Any]:
+        return ours.verify_line(step)
 
     async def post(self) -> None:
         request = await self.read(ours.verify_request) if self._has_body() else ours.verify_request({})
         steps = self.ollama.library.tools.verify(request, trusted=self.trusts_private)
-        if request.stream:
-            await self.stream(_lines(steps))
-        else:
-            self.answer(await self._last(steps))
-
-    async def _last(self, steps: Steps) -> dict[str, object]:
-        line: dict[str, object] = {}
-        async with aclosing(steps):
-            async for step in steps:
-                line = ours.verify_line(step)
-                self.touch()
-        return line
-
-
-async def _lines(steps: Steps) -> AsyncGenerator[bytes, None]:
-    async with aclosing(steps):
-        async for step in steps:
-            yield encode(ours.verify_line(step)) + b"\n"
+        await self.tell(steps, stream=request.stream)
 
 
 class Scan(Resource):

@@ -69,7 +69,7 @@ async def test_verify_streams_its_progress_and_then_the_report(client: httpx.Asy
 
 async def test_verify_without_a_stream_or_without_a_body(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/verify", json={"stream": False, "repair": True})
-    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.headers["content-type"] == "application/json"
     assert answer.json()["report"]["ok"]
     answer = await client.post("/api/verify")
     assert json.loads(answer.text.splitlines()[-1])["status"] == "success"

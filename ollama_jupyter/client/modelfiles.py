@@ -99,7 +99,7 @@ def _gather(modelfile: Modelfile, folder: Path) -> _Sources:
     sources = _Sources()
     paths = {name: [_expand(text, folder) for text in modelfile.all(name)] for name in ("model", "draft", "adapter")}
     for path in paths["draft"]:
-        if any(path.resolve() == base.resolve() and _exists(base) for base in paths["model"]):
+        if _exists(path) and any(_exists(base) and path.samefile(base) for base in paths["model"]):
             raise OllamaError(f"DRAFT must not reference the same local path as FROM: {path}")
     for text, path in zip(modelfile.all("model"), paths["model"], strict=True):
         if _exists(path):

@@ -137,6 +137,12 @@ def test_what_has_no_end_is_not_read(line: str, faked: Cli) -> None:
     assert done.err.splitlines()[-1].endswith(": not a regular file")
 
 
+def test_a_link_to_itself(faked: Cli) -> None:
+    (faked.folder / "loop").symlink_to("loop")
+    (faked.folder / "Modelfile").write_text("FROM ./Modelfile\nDRAFT ./loop\n")
+    assert faked("create", "m").err.splitlines()[-1].endswith("/loop: too many levels of symbolic links")
+
+
 def test_a_modelfile_without_end(faked: Cli) -> None:
     assert faked("create", "m", "-f", "/dev/zero").err == "Error: the Modelfile is larger than 16 MB\n"
 

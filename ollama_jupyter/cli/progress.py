@@ -7,14 +7,16 @@ with Bars() as bars:
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol, TextIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ollama_jupyter.cli.bar import Bar, Status
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
 FRAME_SECONDS = 0.1
 PLAIN_SECONDS = 5.0
@@ -141,65 +143,40 @@ class _Plain:
 
 
 class _Drawn:
-    """Lines on a terminal, drawn over and over by a thread of their own, so that spinners turn while we wait."""
+    """Lines on a terminal, drawn over and over by rich, on a thread of its own: spinners turn while we wait."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        from rich.console import Console
+        from rich.live import Live
+
         self._items: list[Bar | Status] = []
-        self._rows = 0
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._turn, name="progress", daemon=True)
+        self._live = Live(
+            self,
+            console=Console(file=out, highlight=False),
+            refresh_per_second=1 / FRAME_SECONDS,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        self._live.start()
 
     def add(self, item: Bar | Status) -> None:
-        with self._lock:
-            self._items.append(item)
+        self._items.append(item)
 
     def changed(self, bar: Bar) -> None:
         pass
 
-    def _turn(self) -> None:
-        while not self._ended.wait(FRAME_SECONDS):
-            self._draw()
-
     def stop(self) -> None:
-        if self._end():
-            self._draw()
-            self._write("\n" if self._rows else "")
+        self._live.stop()
 
     def clear(self) -> None:
-        if self._end():
-            up = f"\x1b[{self._rows - 1}A" if self._rows > 1 else ""
-            self._write(f"\r{up}\x1b[J" if self._rows else "")
+        self._live.transient = True
+        self._live.stop()
 
-    def _end(self) -> bool:
-        """Stop the thread; whether it was going."""
-        first = not self._ended.is_set()
-        self._ended.set()
-        self._thread.join()
-        return first
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """The newest of the lines, as many as the terminal has."""
+        from rich.text import Text
 
-    def _draw(self) -> None:
-        width, height = self._terminal()
-        with self._lock:
-            items: Sequence[Bar | Status] = self._items[-height:]
-            lines = [f"{item.line(width)}\x1b[K" for item in items]
-        up = f"\x1b[{self._rows - 1}A" if self._rows > 1 else ""
-        self._rows = len(lines)
-        # Hidden cursor and synchronised output, so that nothing flickers.
-        drawn = "\n".join(lines)
-        self._write(f"\x1b[?2026h\x1b[?25l\r{up}{drawn}\x1b[?25h\x1b[?2026l" if lines else "")
-
-    def _terminal(self) -> tuple[int, int]:
-        try:
-            size = os.get_terminal_size(self._out.fileno())
-        except (OSError, ValueError):
-            return 80, 24
-        return size.columns or 80, size.lines or 24
-
-    def _write(self, text: str) -> None:
-        self._out.write(text)
-        self._out.flush()
+        for item in self._items[-options.size.height :]:
+            yield Text(item.line(options.max_width), no_wrap=True, overflow="crop")

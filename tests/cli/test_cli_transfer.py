@@ -82,7 +82,7 @@ def terminal(cli: Cli, *arguments: str) -> pexpect.spawn[str]:
 
 def last_screen(text: str) -> list[str]:
     """The lines of the last frame that was drawn."""
-    frame = text.rpartition("\x1b[?2026h")[2]
+    frame = text.rpartition("\x1b[2K")[2]
     return [re.sub(r"\x1b\[[?0-9]*[A-Za-z]|\r", "", line) for line in frame.split("\n")]
 
 

@@ -203,4 +203,4 @@ def test_a_display_that_is_cleared_leaves_nothing() -> None:
         while "pulling" not in screen.getvalue():
             pass
         shown.clear()
-    assert screen.getvalue().endswith("\r\x1b[J")
+    assert screen.getvalue().endswith("\r\x1b[1A\x1b[2K")

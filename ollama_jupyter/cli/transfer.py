@@ -8,6 +8,7 @@ from ollama_jupyter.cli.commands import Call
 from ollama_jupyter.cli.progress import Bars
 from ollama_jupyter.cli.server import connected
 from ollama_jupyter.client.errors import OllamaError
+from ollama_jupyter.client.steps import whole
 from ollama_jupyter.names import ModelName
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def pull(call: Call) -> int:
 def pull_model(client: ollama.Client, name: str, *, insecure: bool) -> None:
     """Pull with bars. Raises what the client raises."""
     with Bars() as bars:
-        for step in client.pull(name, insecure=insecure, stream=True):
+        for step in whole(client.pull(name, insecure=insecure, stream=True)):
             bars.show(step)
 
 
@@ -34,7 +35,7 @@ def push(call: Call) -> int:
     parsed = ModelName.parse(name)
     try:
         with connected() as client, Bars() as bars:
-            for step in client.push(name, insecure=call.flags["insecure"], stream=True):
+            for step in whole(client.push(name, insecure=call.flags["insecure"], stream=True)):
                 bars.show(step)
     except OllamaError as error:
         if any(word in error.message.lower() for word in ("access denied", "unauthorized")):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ollama_jupyter.client.errors import OllamaError
 from ollama_jupyter.client.folders import files_of
+from ollama_jupyter.client.steps import whole
 from ollama_jupyter.client.uploads import Report, digest_of, names_of, upload
 from ollama_jupyter.errors import BadRequest
 from ollama_jupyter.messages import Progress
@@ -59,7 +60,7 @@ def create_from_modelfile(
         upload(client, file, digest, on_progress)
     body = {"model": name, **request, **sources.fields(), "quantize": quantize, "draft_quantize": draft_quantize}
     body = {key: value for key, value in body.items() if value} | {"stream": True}
-    for step in client._request(ProgressResponse, "POST", "/api/create", json=body, stream=True):
+    for step in whole(client._request(ProgressResponse, "POST", "/api/create", json=body, stream=True)):
         on_progress(Progress(step.status or "", step.digest or "", step.total or 0, step.completed or 0))
 
 

@@ -105,8 +105,9 @@ NONSENSE: list[tuple[str, str, Any]] = [
 @pytest.mark.parametrize(("command", "route", "said"), NONSENSE)
 def test_nonsense_is_an_error_of_one_line(command: str, route: str, said: Any, faked: Cli, fake: FakeOllama) -> None:
     fake.verbs = {f"/api/{route}": [said]}
-    done = faked(*command.split())
+    done = faked.child(*command.split())
     assert done.code == 1
+    assert done.err.count("\n") <= 2  # what it does, and the error
     assert done.err.splitlines()[-1].startswith("Error: ")
 
 
@@ -116,7 +117,7 @@ def test_numbers_out_of_all_bounds(faked: Cli, fake: FakeOllama) -> None:
 
 
 def test_an_answer_nested_without_end(faked: Cli, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json, "dumps", lambda _: "[" * 200_000)
+    monkeypatch.setattr("fake_ollama.json", SimpleNamespace(dumps=lambda _: "[" * 200_000, loads=json.loads))
     fake.verbs = {"/api/show": [None]}
     done = faked("show", "m")
     assert (done.code, done.err.count("\n")) == (1, 1)
@@ -170,3 +171,19 @@ def test_a_key_that_is_cut_off(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="cut off"):
         public_key("b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAAA==")
+
+
+@pytest.mark.parametrize("command", ["pull m", "push m", "create m"])
+def test_a_stream_that_ends_too_early_is_no_success(command: str, faked: Cli, fake: FakeOllama) -> None:
+    (faked.folder / "Modelfile").write_text("FROM smollm2:135m")
+    fake.verbs = {f"/api/{command.split()[0]}": [{"status": "pulling manifest"}]}
+    done = faked(*command.split())
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[-1].startswith("Error: the server's answer ended too early")
+
+
+def test_an_answer_that_ends_too_early_is_no_success(faked: Cli, fake: FakeOllama) -> None:
+    fake.verbs = {"/api/generate": [chunk("", response="half of an")]}
+    done = faked.child("run", "smollm2:135m", "hello")
+    assert (done.code, done.err.splitlines()[-1]) == (1, "Error: the answer ended without its last line")
+    assert done.out.startswith("half of an")

@@ -37,7 +37,11 @@ class Answer:
             print(line, file=sys.stderr)
 
     def read(self, chunks: Iterator[Any], view: View) -> None:
-        """Take the stream in, and show it, as it comes."""
+        """Take the stream in, and show it, as it comes.
+
+        Raises:
+            OllamaError: if it ends without its last line.
+        """
         for chunk in chunks:
             thinking, text, calls = _said(chunk)
             self.thinking += thinking
@@ -47,6 +51,8 @@ class Answer:
             view.tool_calls(calls)
             if chunk.done:
                 self.final = chunk
+        if self.final is None:
+            raise OllamaError("the answer ended without its last line")
 
 
 def ask(server: Server, start: Callable[[ollama.Client], Any], *, wrap: bool, hide_thinking: bool) -> Answer:

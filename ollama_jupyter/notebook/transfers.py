@@ -13,6 +13,7 @@ from typing import Any
 
 from ollama_jupyter.client import reports, routes
 from ollama_jupyter.client.errors import Interrupted, OllamaError
+from ollama_jupyter.client.steps import whole
 from ollama_jupyter.errors import OllamaJupyterError
 from ollama_jupyter.notebook.bar import Bar
 from ollama_jupyter.notebook.lines import Lines
@@ -83,7 +84,7 @@ def _transfer(session: Session, verb: Callable[..., Any], word: str, arguments: 
         shown(session, f"{word}ed {name}", f"%ollama {word} {name}") as progress,
         closing(verb(name, insecure=arguments.insecure, stream=True)) as lines,
     ):
-        progress.take_all(lines)
+        progress.take_all(whole(lines))
 
 
 def create(session: Session, arguments: Namespace) -> None:

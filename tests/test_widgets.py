@@ -68,7 +68,8 @@ def inside(box: ipywidgets.Box) -> Iterator[ipywidgets.Widget]:
 
 
 def button(box: ipywidgets.Box, name: str) -> ipywidgets.Button:
-    return next(w for w in inside(box) if isinstance(w, ipywidgets.Button) and w.description == name)
+    buttons = (w for w in inside(box) if isinstance(w, ipywidgets.Button) and w.layout.display != "none")
+    return next(button for button in buttons if button.description == name)
 
 
 def field(box: ipywidgets.Box, name: str) -> Any:
@@ -346,7 +347,9 @@ def test_delete_asks_first(pull: Pull, fake: FakeOllama) -> None:
     button(pull, "Delete").click()
     assert "Delete a:1 (98 MB)?" in shown(pull)
     assert fake.bodies("/api/delete") == []
-    button(pull, "Keep").click()
+    keep = button(pull, "Keep")
+    keep.click()
+    assert button(pull, "Delete") is keep, "the keyboard's focus stays where it is"
     assert "Delete a:1" not in shown(pull)
     button(pull, "Delete").click()
     button(pull, "Delete").click()
@@ -437,8 +440,11 @@ def test_every_option_has_a_field(builder: ModelfileBuilder, name: str) -> None:
     field(builder, "Parameter").value = name
     button(builder, "Add").click()
     assert field(builder, name)
+    assert builder.problem == ""
+    assert builder.value.splitlines()[1:] == [] or name != "stop"
+    field(builder, name).value = {str: "x", bool: False}.get(type(field(builder, name).value), 1)
     assert builder.value.splitlines()[1].startswith(f"PARAMETER {name} ")
-    assert builder.problem == "" or name == "stop"
+    assert builder.problem == ""
 
 
 printable = st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126) | st.just("\n"), max_size=30)
@@ -463,6 +469,8 @@ def test_create_shows_progress_and_ends_in_a_line(builder: ModelfileBuilder, fak
     assert (body["model"], body["from"], body["system"]) == ("mario", "smollm2:135m", "You are Mario.")
     assert body["quantize"] == "Q4_K_M"
     assert "mario" in [value for _, value in field(builder, "Base").options]
+    builder.value = "FROM mario\n"
+    assert builder.status == "", "it spoke of another text"
 
 
 def test_a_refused_create_is_one_line(builder: ModelfileBuilder, fake: FakeOllama) -> None:

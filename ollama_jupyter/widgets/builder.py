@@ -78,6 +78,7 @@ class ModelfileBuilder(Panel):
         traitlets.link((self, "value"), (self._text, "value"))
         traitlets.link((self, "name"), (self._name, "value"))
         self.observe(self._text_changed, "value")
+        self.observe(self._forget, ["value", "name"])
         self._base.observe(self._fields_changed, "name")
         self._system.observe(self._fields_changed, "value")
         self._template.observe(self._fields_changed, "value")
@@ -120,6 +121,11 @@ class ModelfileBuilder(Panel):
         finally:
             self._following = False
         self._show_problem()
+
+    def _forget(self, _: object) -> None:
+        """What was said of another text or name is no longer true."""
+        if not self.busy:
+            self._say("")
 
     def _show_problem(self) -> None:
         self.problem = problem(self.value)

@@ -17,46 +17,38 @@ EMPTY = "No models yet. Pull one above."
 
 
 class Item(ipywidgets.HBox):  # type: ignore[misc]
-    """A row. `delete` is called with the model's name, after a second click."""
+    """A row. `delete` is called with the model's name, after a second click.
 
-    children: Sequence[ipywidgets.Widget]
+    The button that asks becomes the one that keeps: it holds the keyboard's focus, and a double click deletes nothing.
+    """
 
     def __init__(self, model: Any, delete: Callable[[str], None]) -> None:
         self.name = str(model.model)
         self._size = units.size(model.size)
-        self._age = units.ago(model.modified_at, datetime.now(timezone.utc))
-        self._delete = delete
-        super().__init__()
+        age = units.ago(model.modified_at, datetime.now(timezone.utc))
+        self._words = styled(ipywidgets.HTML(), "grow")
+        self._facts = [ipywidgets.HTML(_cell(age, "muted")), ipywidgets.HTML(_cell(self._size, "number"))]
+        self._sure = ipywidgets.Button(description="Delete", tooltip=f"Delete {self.name} now", button_style="danger")
+        self._sure.on_click(lambda _: delete(self.name))
+        self._ask = ipywidgets.Button()
+        self._ask.on_click(lambda _: self._show(asking=not self._asking))
+        super().__init__([self._words, *self._facts, self._sure, self._ask])
         styled(self, "item")
-        self.show()
+        self._show(asking=False)
 
-    def show(self, _: object = None) -> None:
-        ask = _button("Delete", f"Delete {self.name}…", self.confirm)
-        self._replace([_cell(self.name, "name"), _cell(self._age, "muted"), _cell(self._size, "number"), ask])
-
-    def confirm(self, _: object = None) -> None:
-        """Ask whether it shall be deleted."""
-        question = _cell(f"Delete {self.name} ({self._size})?", "name")
-        sure = _button("Delete", f"Delete {self.name} now", lambda _: self._delete(self.name), style="danger")
-        keep = _button("Keep", f"Keep {self.name}", self.show)
-        self._replace([question, sure, keep])
-
-    def _replace(self, parts: Sequence[ipywidgets.Widget]) -> None:
-        before, self.children = self.children, parts
-        for part in before:
-            part.close()
+    def _show(self, *, asking: bool) -> None:
+        self._asking = asking
+        self._words.value = _cell(f"Delete {self.name} ({self._size})?" if asking else self.name, "name")
+        for fact in self._facts:
+            fact.layout.display = "none" if asking else None
+        self._sure.layout.display = None if asking else "none"
+        self._ask.description = "Keep" if asking else "Delete"
+        self._ask.tooltip = f"Keep {self.name}" if asking else f"Delete {self.name}…"
 
 
-def _button(text: str, tooltip: str, click: Callable[[object], None], style: str = "") -> ipywidgets.Button:
-    button = ipywidgets.Button(description=text, tooltip=tooltip, button_style=style)
-    button.on_click(click)
-    return button
-
-
-def _cell(text: str, look: str) -> ipywidgets.HTML:
+def _cell(text: str, look: str) -> str:
     safe = html.escape(safe_text(text))
-    cell = ipywidgets.HTML(f'<div class="ollama-{look}" title="{safe}">{safe}</div>')
-    return styled(cell, "grow") if look == "name" else cell
+    return f'<div class="ollama-{look}" title="{safe}">{safe}</div>'
 
 
 class Installed(ipywidgets.VBox):  # type: ignore[misc]
@@ -77,10 +69,3 @@ class Installed(ipywidgets.VBox):  # type: ignore[misc]
             for part in getattr(gone, "children", ()):
                 part.close()
             gone.close()
-
-    def item(self, name: str) -> Item:
-        """The row of a model. Raises KeyError if there is none."""
-        for item in self.children:
-            if isinstance(item, Item) and item.name == name:
-                return item
-        raise KeyError(name)

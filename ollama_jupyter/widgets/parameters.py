@@ -89,6 +89,7 @@ class Parameters(ipywidgets.VBox):  # type: ignore[misc]
         self._rows.remove(row)
         self._show()
         _close(row)
+        self._choice.focus()  # the button that had the focus is gone
         self._changed()
 
     def _row(self, name: str, value: Any) -> Row:

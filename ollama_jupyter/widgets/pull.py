@@ -9,6 +9,7 @@ import ipywidgets
 import traitlets
 
 from ollama_jupyter.client.hangup import Hangup
+from ollama_jupyter.client.steps import whole
 from ollama_jupyter.notebook.commands import delete
 from ollama_jupyter.widgets.installed import Installed
 from ollama_jupyter.widgets.meter import Meter
@@ -34,7 +35,7 @@ class Pull(Panel):
         self._button = ipywidgets.Button(description="Pull", button_style="primary", tooltip="Pull this model")
         self._meter = Meter()
         self._refresh = ipywidgets.Button(description="Refresh", tooltip="Ask the server anew what it has")
-        self._installed = Installed(self.delete)
+        self._installed = Installed(self._confirmed)
         super().__init__(value=value, **kwargs)
         traitlets.link((self, "value"), (self._name, "value"))
         self.observe(self._show_busy, "busy")
@@ -77,6 +78,10 @@ class Pull(Panel):
             self.refresh()
             self._say(f"Deleted {name}.")
 
+    def _confirmed(self, name: str) -> None:
+        self.delete(name)
+        self._name.focus()  # the row that had the focus is gone
+
     def _refreshed(self) -> None:
         if self._trying(self._list) and not self.busy:
             self._say("")
@@ -111,7 +116,7 @@ class Pull(Panel):
             server.client(hangup=hangup) as client,
             closing(client.pull(name, insecure=self.insecure, stream=True)) as lines,
         ):
-            for line in lines:
+            for line in whole(lines):
                 self._meter.take(line)
 
     def _ended(self, name: str, outcome: Outcome) -> None:

@@ -55,6 +55,8 @@ class Recipe:
         if self.system:
             yield Command("system", self.system)
         for name, value in self.parameters:
+            if value == "":  # a stop text that is still to be typed
+                continue
             yield Command(name, format_value(value))
         yield from self.rest
 

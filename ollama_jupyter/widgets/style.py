@@ -8,7 +8,8 @@ PANEL = "ollama-panel"
 
 CSS = """
 .ollama-panel {
-  --ollama-label: 84px; box-sizing: border-box; max-width: 760px; padding: 14px 16px 10px; gap: 8px; overflow: visible;
+  --ollama-label: auto; box-sizing: border-box; min-width: 0; max-width: 760px; padding: 14px 16px 10px; gap: 8px;
+  overflow: visible;
   border: 1px solid var(--jp-border-color2, #c4c4c4); border-radius: 8px;
   background: var(--jp-layout-color1, #fff); color: var(--jp-ui-font-color1, #212121);
   font-family: var(--jp-ui-font-family, system-ui, sans-serif);
@@ -18,7 +19,7 @@ CSS = """
 .ollama-panel .ollama-row > .widget-text, .ollama-panel .ollama-row > .widget-dropdown,
 .ollama-panel .ollama-row > .widget-combobox, .ollama-panel .ollama-grow { flex: 1 1 0; width: auto; min-width: 0; }
 .ollama-panel .jupyter-widgets { margin: 0; }
-.ollama-panel .jupyter-button { flex: none; width: auto; min-width: 76px; padding: 0 12px; border-radius: 4px; }
+.ollama-panel .jupyter-button { flex: none; width: auto; min-width: 80px; padding: 0 12px; border-radius: 4px; }
 .ollama-panel .jupyter-button.ollama-small { min-width: 32px; padding: 0 8px; }
 .ollama-panel .jupyter-button:focus-visible, .ollama-panel input:focus-visible, .ollama-panel select:focus-visible,
 .ollama-panel textarea:focus-visible {
@@ -27,7 +28,7 @@ CSS = """
 .ollama-panel .widget-label { color: var(--jp-ui-font-color1, #212121); }
 .ollama-panel.ollama-broad { --ollama-label: 132px; }
 .ollama-panel .ollama-row > * > .widget-label, .ollama-panel .ollama-field > .widget-label {
-  width: var(--ollama-label); text-align: left; flex: none;
+  width: var(--ollama-label); margin-right: 8px; text-align: left; flex: none;
 }
 .ollama-panel .ollama-row > .ollama-short > .widget-label { width: auto; margin-left: 8px; }
 .ollama-panel ::placeholder { color: var(--jp-ui-font-color2, #616161); opacity: 1; }
@@ -65,7 +66,7 @@ CSS = """
 }
 .ollama-panel .ollama-meter .progress-bar { background: var(--jp-brand-color1, #1976d2); transition: width 0.15s; }
 .ollama-panel .ollama-rows { border-top: 1px solid var(--jp-border-color2, #e0e0e0); }
-.ollama-panel .ollama-rows.ollama-list { max-height: 248px; overflow-y: auto; }
+.ollama-panel .ollama-rows.ollama-list { max-height: 254px; overflow-y: auto; }
 .ollama-panel .ollama-item {
   flex: none; align-items: center; gap: 12px; padding: 5px 0;
   border-bottom: 1px solid var(--jp-border-color2, #e0e0e0);
@@ -76,7 +77,7 @@ CSS = """
   flex-direction: column-reverse; max-height: 440px; overflow-y: auto; padding: 2px 0;
   border-top: 1px solid var(--jp-border-color2, #e0e0e0); border-bottom: 1px solid var(--jp-border-color2, #e0e0e0);
 }
-.ollama-panel .ollama-turns { flex: none; gap: 12px; padding: 12px 4px; }
+.ollama-panel .ollama-turns { flex: none; gap: 12px; padding: 12px 0; }
 .ollama-panel .ollama-who { font-size: 12px; font-weight: 600; margin-bottom: 2px; }
 .ollama-panel .ollama-said { font-size: 14px; overflow-wrap: anywhere; }
 .ollama-panel .ollama-asked { white-space: pre-wrap; background: var(--jp-layout-color2, #eee);
@@ -86,6 +87,9 @@ CSS = """
 .ollama-panel .ollama-prose > :last-child { margin-bottom: 0; }
 .ollama-panel .ollama-prose :is(h1, h2, h3, h4, h5, h6) { font-size: 15px; font-weight: 600; margin: 1em 0 0.4em; }
 .ollama-panel .ollama-prose :is(table, blockquote) { margin: 0 0 0.8em; }
+.ollama-panel .ollama-prose table { display: block; max-width: 100%; overflow-x: auto; overflow-wrap: normal; }
+.ollama-panel .ollama-prose :is(th, td) { text-align: start; }
+.ollama-panel :is(.ollama-asked, .ollama-prose :is(p, li, th, td, h1, h2, h3, h4, h5, h6)) { unicode-bidi: plaintext; }
 .ollama-panel .ollama-prose pre {
   margin: 0 0 0.8em; padding: 8px 10px; border-radius: 4px; overflow-x: auto; background: var(--jp-layout-color2, #eee);
   font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);

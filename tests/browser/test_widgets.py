@@ -149,6 +149,8 @@ def test_chat(show: Callable[[str], Shown]) -> None:
 
 
 def test_pull(show: Callable[[str], Shown], registry: Registry, lab: Lab) -> None:
+    from playwright.sync_api import expect
+
     name = f"{registry.address}/some/model:latest"
     registry.rate = 2_000_000
     long = f"somebody/{'long-' * 15}name:{'long-' * 15}tag"
@@ -169,11 +171,13 @@ def test_pull(show: Callable[[str], Shown], registry: Registry, lab: Lab) -> Non
     pull.says(f"Pulled {name}")
     assert registry.sent - sent < 8 << 20, "the second pull went on where the first was cancelled"
     row = pull.panel.locator(".ollama-item", has_text=name)
-    row.get_by_role("button", name="Delete").click()
-    row.get_by_role("button", name="Keep").wait_for()
+    row.get_by_role("button", name="Delete").press("Enter")
+    expect(row.get_by_role("button", name="Keep")).to_be_focused()
     pull.looks_well("confirm")
-    row.get_by_role("button", name="Delete").click()
+    pull.tab.page.keyboard.press("Shift+Tab")
+    pull.tab.page.keyboard.press("Enter")
     pull.says(f"Deleted {name}.")
+    expect(pull.field("Name")).to_be_focused()
     assert name not in [model["name"] for model in lab.api("ollama/api/tags")["models"]]
     pull.field("Name").fill(f"{registry.address}/some/<b>")
     pull.button("Pull").click()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from models import write_tiny_gguf
 
 from ollama_jupyter.engine.backend import Outcome, Span
 from ollama_jupyter.engine.events import EngineParams, Finished, Text
@@ -21,7 +23,7 @@ from ollama_jupyter.engine.llama import AbortFlag, C, LlamaBackend
 from ollama_jupyter.engine.probe import Prober
 from ollama_jupyter.engine.sampling import sampler_steps
 from ollama_jupyter.engine.vocab import MAX_TEXT_BYTES
-from ollama_jupyter.errors import BadRequest, Canceled, EngineError, ModelLoadError
+from ollama_jupyter.errors import BadRequest, Canceled, EngineError, ModelLoadError, NotFound
 from ollama_jupyter.messages import Options
 
 CHAT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -308,11 +310,44 @@ def test_the_abort_flag_is_read_as_a_truth_value() -> None:
 # ---- the probe ----------------------------------------------------------------------------------------------------
 
 
-async def test_the_probe_passes_a_good_model_and_remembers(smollm2: Path, tmp_path: Path) -> None:
+async def test_the_probe_passes_a_good_model_and_remembers(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await Prober(tmp_path, 60).check("a" * 64, smollm2)
     (verdict,) = tmp_path.glob("*.json")
     assert json.loads(verdict.read_text())["reason"] == ""
-    await Prober(tmp_path, 60).check("a" * 64, tmp_path / "gone")  # known: no child is asked
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    await Prober(tmp_path, 60).check("a" * 64, smollm2)  # known: no child is asked
+
+
+async def test_a_verdict_is_on_the_file_that_was_there(tmp_path: Path) -> None:
+    """A bad file that is repaired, or pulled again, is not refused for what it was."""
+    path = tmp_path / "model"
+    path.write_bytes(b"GGUF" + b"\0" * 100)
+    with pytest.raises(ModelLoadError):
+        await Prober(tmp_path / "verdicts", 60).check("f" * 64, path)
+    write_tiny_gguf(path)
+    await Prober(tmp_path / "verdicts", 60).check("f" * 64, path)
+
+
+@pytest.mark.parametrize("gone", ["0", "1", "adapter"])
+async def test_a_file_that_vanishes_meanwhile_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    paths = {name: tmp_path / name for name in ("0", "1", "adapter")}
+    for path in paths.values():
+        path.write_bytes(b"GGUF")
+
+    async def run(*_: object) -> str:
+        paths[gone].unlink()
+        paths[gone].write_bytes(b"GGUF again")
+        return "llama.cpp cannot load this model"
+
+    monkeypatch.setattr(Prober, "_run", run)
+    shards = (str(paths["0"]), str(paths["1"]))
+    with pytest.raises(NotFound, match="deleted while"):
+        await Prober(tmp_path / "verdicts", 60).check("9" * 64, paths["0"], (str(paths["adapter"]),), shards)
+    assert list(tmp_path.glob("verdicts/*")) == []
 
 
 async def test_the_probe_refuses_a_bad_model_with_a_reason(tmp_path: Path) -> None:

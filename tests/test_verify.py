@@ -210,6 +210,20 @@ def test_a_blob_that_is_deleted_meanwhile_is_no_problem(store: Store, monkeypatc
     assert check(store).problems == ()
 
 
+def test_a_model_that_is_deleted_meanwhile_misses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = store.blobs.list
+
+    def delete_first() -> list[Digest]:
+        for name in store.manifests.names():
+            store.manifests.delete(name)
+        for digest in listed():
+            store.blobs.delete(digest)
+        return []
+
+    monkeypatch.setattr(store.blobs, "list", delete_first)
+    assert check(store).problems == ()
+
+
 def test_progress_is_in_bytes_and_can_end_it(store: Store) -> None:
     lines: list[Progress] = []
     verify(store, lines.append)
@@ -304,6 +318,42 @@ def test_a_registry_that_fails_leaves_it_set_aside(store: Store) -> None:
     [problem] = mend(store, refetch).problems
     assert not problem.repaired
     assert len(list((store.models / "partial").glob("bad-*"))) == 1
+
+
+@pytest.mark.parametrize("harm", [flip, Path.unlink])
+def test_a_blob_that_somebody_else_has_mended_is_left_alone(store: Store, harm: Callable[[Path], object]) -> None:
+    """Between the verification and its repair: a good file is never set aside."""
+    path, good = weights_of(store), weights_of(store).read_bytes()
+    harm(path)
+    found, wanted = verify(store, ignore)
+    path.unlink(missing_ok=True)
+    digest = store.blobs.put_bytes(good)
+    inode = path.stat().st_ino
+    [problem] = Repair(store, wanted, EmbeddedModel(store), None).mend(found, ignore).problems
+    assert problem.repaired
+    assert (path.stat().st_ino, store.blobs.has(digest)) == (inode, True)
+    assert list(store.models.glob("partial/bad-*")) == []
+
+
+def test_a_blob_that_is_mended_at_the_last_moment_is_left_alone(store: Store) -> None:
+    path, good = weights_of(store), weights_of(store).read_bytes()
+    flip(path)
+
+    class Lock:
+        """Whoever held it before has mended the blob."""
+
+        def __enter__(self) -> None:
+            path.unlink()
+            store.blobs.put_bytes(good)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    found, wanted = verify(store, ignore)
+    store.lock = Lock()  # type: ignore[assignment]
+    [problem] = Repair(store, wanted, EmbeddedModel(store), None).mend(found, ignore).problems
+    assert (problem.repaired, problem.remedy) == (False, "it has changed meanwhile: verify again")
+    assert path.read_bytes() == good
 
 
 @pytest.mark.parametrize("error", [Canceled(), OSError(28, "No space left on device"), KeyboardInterrupt()])

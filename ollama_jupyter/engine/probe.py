@@ -27,6 +27,8 @@ T = TypeVar("T")
 class Prober:
     """Asks a child process whether a file loads, once per file and build. `folder` keeps the verdicts.
 
+    A file that was replaced, as a repair does, is another file whatever it is called.
+
     It has a thread of its own for its small files, so that it never waits for work that waits for it.
     """
 
@@ -46,14 +48,16 @@ class Prober:
             NotFound: the file is gone.
             EngineError: the child gave no verdict on the file: it ran out of time or memory, or was ended.
         """
-        key = await self._in_thread(_key, digest, adapters, shards)
+        files = (str(path), *shards, *adapters)
+        stamps = await self._in_thread(_stamps, files)
+        key = await self._in_thread(_key, digest, adapters, shards, stamps)
         verdict = self._verdicts.get(key)
         if verdict is None:
             verdict = await self._in_thread(self._read, key)
         if verdict is None:
             verdict = await self._run(path, adapters, shards)
-            if verdict and not await self._in_thread(path.is_file):
-                raise NotFound("the model was deleted while it was being loaded")
+            if verdict and await self._in_thread(_stamps, files) != stamps:
+                raise _deleted()
             await self._in_thread(self._write, key, digest, verdict)
         self._verdicts[key] = verdict
         if verdict:
@@ -128,12 +132,25 @@ _BOOTSTRAP = f"{processes.CLEAN_PATH}from ollama_jupyter.engine.probe import mai
 _FATAL = {"SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGPROF"}  # the file's doing, and so for good
 
 
-def _key(digest: str, adapters: tuple[str, ...], shards: tuple[str, ...]) -> str:
+def _key(digest: str, adapters: tuple[str, ...], shards: tuple[str, ...], stamps: list[str]) -> str:
     from ollama_jupyter.engine.llama import init_library, library_version
 
     init_library()
-    text = "\n".join([digest, library_version(), *adapters, *shards])
+    text = "\n".join([digest, library_version(), *adapters, *shards, *stamps])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stamps(files: tuple[str, ...]) -> list[str]:
+    """What tells each file from another of its name."""
+    try:
+        found = [os.stat(file) for file in files]
+    except FileNotFoundError:
+        raise _deleted() from None
+    return [f"{stat.st_size} {stat.st_mtime_ns}" for stat in found]
+
+
+def _deleted() -> NotFound:
+    return NotFound("the model was deleted while it was being loaded")
 
 
 def _verdict(code: int, out: bytes) -> str:

@@ -71,21 +71,26 @@ class Repair:
         brings one. If the work ends by an error it is put back: nothing is worse than before."""
         path = self._store.blobs.own_path(digest)
         aside = self._store.models / "partial" / f"bad-{path.name}"
+        seen = _stamp(path)
+        if seen and _is_good(path, digest):  # somebody else has mended it
+            self._store.forget(digest)
+            return replace(problem, repaired=True)
         with self._store.lock:
-            bad = path.exists()
-            if bad:
+            if _stamp(path) != seen:
+                return replace(problem, remedy="it has changed meanwhile: verify again")
+            if seen:
                 path.replace(aside)
         try:
             good = self._restore(digest, report)
         except BaseException:
-            if bad and not path.exists():
+            if seen and not path.exists():
                 aside.replace(path)
             raise
         self._store.forget(digest)
         if good:
             aside.unlink(missing_ok=True)
             return replace(problem, repaired=True)
-        detail = f"{problem.detail}; it was set aside" if bad else problem.detail
+        detail = f"{problem.detail}; it was set aside" if seen else problem.detail
         return replace(problem, detail=detail, remedy="pull the model again, or create it again from its source")
 
     # ---- where a good one may come from
@@ -154,6 +159,15 @@ def _came_from_elsewhere(name: ModelName, manifest: Manifest) -> bool:
     """Whether its registry may know of it: it is named, or the manifest was not written by a create, which ends it
     with a newline."""
     return name.host != DEFAULT_HOST or not manifest.raw.endswith(b"\n")
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from another that takes its place; None where there is none."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _is_good(path: Path, digest: Digest) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,8 +61,7 @@ def verify(store: Store, report: Report, *, name: ModelName | None = None) -> tu
     wanted = _wanted(store, name)
     digests = set(wanted.layers) if name else {*wanted.layers, *store.blobs.list()}
     copies = [(digest, path) for digest in sorted(digests, key=str) for path in store.blobs.copies(digest)]
-    present = {digest for digest, _ in copies}
-    problems = [*wanted.problems, *(_missing(wanted, digest) for digest in wanted.layers if digest not in present)]
+    problems = [*wanted.problems, *_lost(store, wanted, wanted.layers.keys() - {digest for digest, _ in copies})]
     meter = _Meter(report, sum(map(_size, (path for _, path in copies))))
     for digest, path in copies:
         problems += _check(store, wanted, digest, path, meter)
@@ -84,9 +83,13 @@ def _wanted(store: Store, name: ModelName | None) -> Wanted:
     return wanted
 
 
-def _missing(wanted: Wanted, digest: Digest) -> Problem:
-    detail = f"{wanted.size(digest)} bytes are missing"
-    return Problem("missing", str(digest), wanted.users(digest), detail, BRING_AGAIN)
+def _lost(store: Store, wanted: Wanted, digests: Set[Digest]) -> Iterator[Problem]:
+    """Those of `digests` that are in no place, if their models have not been deleted meanwhile."""
+    named = store.manifests.referenced() if digests else set()
+    for digest in sorted(digests & named, key=str):
+        if not store.blobs.has(digest):
+            detail = f"{wanted.size(digest)} bytes are missing"
+            yield Problem("missing", str(digest), wanted.users(digest), detail, BRING_AGAIN)
 
 
 class _Meter:
@@ -124,8 +127,7 @@ def _check(store: Store, wanted: Wanted, digest: Digest, path: Path, meter: _Met
     try:
         found, size = _hashed(path, meter)
     except FileNotFoundError:  # deleted meanwhile, with its model: or else the model is incomplete now
-        if digest in store.manifests.referenced() and not store.blobs.has(digest):
-            yield _missing(wanted, digest)
+        yield from _lost(store, wanted, {digest})
         return
     except OSError as error:
         detail = f"it cannot be read: {error.strerror}"

@@ -38,13 +38,14 @@ class Response:
         self._cancel = cancel
         self._done: Callable[[bool], None] | None = done
         if answer.length == 0:
-            self._finish(not answer.will_close)
+            # After an interim answer the real one would be taken for that of the next request.
+            self._finish(not answer.will_close and answer.status >= 200)
 
     @property
     def length(self) -> int | None:
         """Bytes that the body will have, or None where the other side does not say."""
         text = self.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
     @property
     def location(self) -> URL:

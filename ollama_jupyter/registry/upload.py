@@ -113,6 +113,8 @@ class Upload:
             if response.status == 307:
                 self._send_there(response, start, length)
             elif response.status in (404, 416):  # the upload is not what we think it is, and will be asked about
+                if self._redirected:  # of what is elsewhere it would know nothing: that begins anew
+                    self._next = None
                 raise Trouble(refusal(response, "uploading").message)
             else:
                 self._check(response, "uploading")

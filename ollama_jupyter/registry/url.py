@@ -60,7 +60,7 @@ class URL(NamedTuple):
             raise ValueError("unprintable")
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-        if parts.scheme not in PORTS or not host or "@" in parts.netloc or port == 0:
+        if parts.scheme not in PORTS or not host or len(host) > 255 or "@" in parts.netloc or port == 0:
             raise ValueError("not an http URL")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return cls(Origin(parts.scheme, host, port or PORTS[parts.scheme]), target)

@@ -43,7 +43,7 @@ class Wire:
     """The connections of one transfer. Threads may share it. A context manager: leaving it closes them all.
 
     Args:
-        home: the registry. Other hosts are those that it led us to: they may be private only if it is, too.
+        home: the registry. Other hosts are those that it led us to: they may be private only if all its addresses are.
     """
 
     def __init__(self, home: Origin, access: Access, cancel: threading.Event) -> None:
@@ -53,7 +53,8 @@ class Wire:
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
-        self._home_kind: Kind | None = None
+        self._home_at_first: set[Kind] = set()  # what kinds of addresses its name had when it was first looked up
+        self._home_kinds: set[Kind] = set()  # and ever since
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="ollama-registry-cancel", daemon=True).start()
 
@@ -112,13 +113,21 @@ class Wire:
         """The addresses of a host, if it may be contacted. What a proxy resolves is checked as far as we can, too."""
         look_up = address.resolve_if_known if proxy else address.resolve
         addresses = self._look_up(look_up, origin.host, origin.port)
-        with self._lock:
-            if self._home_kind is None:
-                self._home_kind = max((found.kind for found in addresses), default=Kind.PUBLIC)
-            at_home = self._home_kind is not Kind.PUBLIC
-        private = at_home and self._access.allows_private(self._home.host, self._home.port)
-        address.permit(origin.netloc, addresses, private=private)
+        address.permit(origin.netloc, addresses, private=self._may_be_private(origin.host, addresses))
         return addresses
+
+    def _may_be_private(self, host: str, addresses: list[Address]) -> bool:
+        """The registry, if it was from the beginning on. Others, if nothing of it is public: whose names have addresses
+        inside and outside, at once or in turn, may want to be taken in with what they lead us to."""
+        kinds = {found.kind for found in addresses} or {Kind.PUBLIC}
+        with self._lock:
+            if host == self._home.host:
+                self._home_at_first = self._home_at_first or kinds
+                self._home_kinds |= kinds
+                is_inside = Kind.PRIVATE in self._home_at_first
+            else:
+                is_inside = self._home_kinds == {Kind.PRIVATE}
+        return is_inside and self._access.allows_private(self._home.host, self._home.port)
 
     def _look_up(self, look_up: Callable[[str, int], list[Address]], host: str, port: int) -> list[Address]:
         """A name service cannot be interrupted; whoever waits for it can."""

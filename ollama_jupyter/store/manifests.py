@@ -26,6 +26,8 @@ MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.ollama.image."
 MAX_BYTES = 4 << 20
+MAX_SIZE = (1 << 63) - 1
+"""Bytes of a layer; what Ollama and file systems count with ends there."""
 
 _DIGESTS = re.compile(rb"sha256:([0-9a-f]{64})")
 
@@ -54,8 +56,10 @@ class Layer:
         if not isinstance(data, dict):
             raise CorruptManifest("a layer is not an object")
         kind, size = data.get("mediaType"), data.get("size")
-        if not isinstance(kind, str) or isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        if not isinstance(kind, str) or isinstance(size, bool) or not isinstance(size, int):
             raise CorruptManifest("a layer has no media type or no size")
+        if not 0 <= size <= MAX_SIZE:
+            raise CorruptManifest("a layer has a size that no file can have")
         try:
             digest = Digest.parse(str(data.get("digest")))
         except InvalidDigest:

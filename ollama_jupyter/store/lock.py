@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -14,11 +15,14 @@ try:
 except ImportError:  # Windows has no flock; there the lock holds within this process
     fcntl = None  # type: ignore[assignment]
 
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
 
 class StoreLock:
     """Held while references and blobs must not drift apart: writing a manifest, and pruning. Not reentrant.
 
-    Reading takes no lock: a reader tolerates what vanishes.
+    Reading takes no lock: a reader tolerates what vanishes. On a file system without locks (some network file systems
+    of clusters) it holds within this process only.
     """
 
     def __init__(self, models: Path) -> None:
@@ -31,12 +35,20 @@ class StoreLock:
         try:
             make_folder(self._path.parent)
             self._file = self._path.open("ab")
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._lock_file(self._file.fileno())
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def _lock_file(self, number: int) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         if self._file is not None:

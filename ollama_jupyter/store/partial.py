@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ except ImportError:  # Windows
 
 
 ADOPT_SECONDS = 2.0
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""Nobody of us makes links here. Whose they are wants what they lead to to be overwritten."""
 
 
 class Partial:
@@ -195,7 +198,10 @@ def is_verified(models: Path, digest: Digest, size: int) -> bool:
     """Whether a partial blob is there that waits for nothing but its adoption."""
     path = digest.partial_path(models)
     claims = Claims.read(journal_path(path))
-    return claims.verified and claims.size == size and path.is_file() and path.stat().st_size == size
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        return claims.verified and claims.size == size == found.st_size and stat.S_ISREG(found.st_mode)
+    return False
 
 
 def adopt(models: Path, digest: Digest, size: int) -> bool:
@@ -206,7 +212,7 @@ def adopt(models: Path, digest: Digest, size: int) -> bool:
     """
     path = digest.partial_path(models)
     try:
-        number = os.open(path, os.O_RDWR)
+        number = os.open(path, os.O_RDWR | _NO_LINK)
     except FileNotFoundError:
         return False
     try:
@@ -236,7 +242,9 @@ def _hold(path: Path, wait: Callable[[], None]) -> int:
     """The file at `path`, opened (made if there is none) and locked, once nobody else has it."""
     make_folder(path.parent)
     while True:
-        number = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        if path.is_symlink():
+            path.unlink(missing_ok=True)
+        number = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, FILE_MODE)
         try:
             while not _claim(number):
                 wait()

@@ -143,7 +143,7 @@ def _key(digest: str, adapters: tuple[str, ...], shards: tuple[str, ...], stamps
 def _stamps(files: tuple[str, ...]) -> list[str]:
     """What tells each file from another of its name."""
     try:
-        found = [os.stat(file) for file in files]
+        found = [Path(file).stat() for file in files]
     except FileNotFoundError:
         raise _deleted() from None
     return [f"{stat.st_size} {stat.st_mtime_ns}" for stat in found]

@@ -239,23 +239,27 @@ def test_chunks_go_to_a_storage_host_without_credentials(store: Store, server: U
     assert put.query["digest"] == str(manifest.layers[0].digest)
 
 
+class Forgetful(dict[str, bytearray]):
+    """Forgets everything when it is asked for the second time."""
+
+    asked = 0
+
+    def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
+        self.asked += 1
+        if self.asked == 2:
+            self.clear()
+        return super().get(key, default)
+
+
 def test_a_registry_that_forgets_what_it_sent_elsewhere_gets_the_blob_anew(store: Store, server: UploadServer) -> None:
-    forgotten: list[int] = []
-
-    def report(progress: Progress) -> None:
-        if progress.completed > CHUNK and not forgotten:
-            forgotten.append(progress.completed)
-            server.uploads.clear()
-
+    server.uploads = Forgetful()
     with upload_server() as storage:
         server.storage = storage.host
         name = f"{server.host}/ns/m"
         model(store, name)
-        terms = Access(insecure=True, trusted=True)
-        registry.push(store, ModelName.parse(name), access=terms, report=report, cancel=threading.Event())
-    assert forgotten
+        push(store, name)
     assert set(server.manifests) == {"/v2/ns/m/manifests/latest"}
-    assert len(server.asked("POST")) == 4
+    assert len(server.asked("POST")) == 4  # three blobs, the first of them twice
 
 
 def test_no_token_is_asked_for_elsewhere(store: Store, server: UploadServer) -> None:

@@ -18,6 +18,7 @@ from ollama_jupyter.cli.repl.session import Session, Settings, parse_format
 from ollama_jupyter.cli.transfer import pull_model
 from ollama_jupyter.client.connect import Server
 from ollama_jupyter.client.errors import OllamaError
+from ollama_jupyter.client.text import sendable
 from ollama_jupyter.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -116,8 +117,7 @@ def _prompt(words: list[str]) -> str | None:
         text = sys.stdin.buffer.read().decode(errors="replace")
         words = [text, *words] if text else words
     if words or piped or not sys.stdout.isatty():
-        # Arguments that are no UTF-8 come as surrogates, which nothing could be sent with.
-        return " ".join(words).encode(errors="surrogateescape").decode(errors="replace")
+        return sendable(" ".join(words))
     return None
 
 

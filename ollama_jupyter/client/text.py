@@ -25,6 +25,12 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def sendable(text: str) -> str:
+    """What was typed, or given as an argument: bytes that are no UTF-8 come as surrogates, which nothing can be sent
+    with."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def _escaped(letter: str) -> str:
     code = ord(letter)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -13,7 +13,7 @@ from ollama_jupyter.cli.bar import Bar, Status
 from ollama_jupyter.cli.models import processor
 from ollama_jupyter.cli.progress import Bars
 from ollama_jupyter.cli.show import blocks
-from ollama_jupyter.client.text import columns, printable
+from ollama_jupyter.client.text import columns, printable, sendable
 from ollama_jupyter.client.units import ago, clock, from_now, parameters, size
 from ollama_jupyter.messages import Progress
 
@@ -88,6 +88,10 @@ def test_processors(total: int, on_gpu: int, words: str) -> None:
 def test_columns() -> None:
     assert columns([["NAME", "ID"], ["a", "bcd"], ["x"]]) == ["NAME    ID     ", "a       bcd    ", "x       "]
     assert columns([]) == []
+
+
+def test_what_was_typed_can_be_sent() -> None:
+    assert sendable("caf\udce9 \u00e9") == "caf\ufffd \u00e9"
 
 
 def test_what_cannot_be_seen_is_shown() -> None:

@@ -20,6 +20,7 @@ from ollama_jupyter.cli.repl.editor import edit
 from ollama_jupyter.cli.repl.history import FileHistory
 from ollama_jupyter.cli.repl.quotes import is_open
 from ollama_jupyter.client.errors import OllamaError
+from ollama_jupyter.client.text import sendable
 
 PROMPT = ">>> "
 CONTINUATION = "... "
@@ -64,7 +65,7 @@ class Prompt:
             self._session.app.erase_when_done = False
             answer = self._session.prompt(default=text)
             if isinstance(answer, str):
-                return answer
+                return sendable(answer)
             text = _edited(answer.text)
 
 

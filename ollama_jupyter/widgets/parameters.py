@@ -61,8 +61,10 @@ class Parameters(ipywidgets.VBox):  # type: ignore[misc]
         self._choice = ipywidgets.Dropdown(description="Parameter", tooltip="Parameter to add")
         self._add = ipywidgets.Button(description="Add", tooltip="Add this parameter")
         self._add.on_click(lambda _: self.add(self._choice.value))
-        self._adding = styled(ipywidgets.HBox([self._choice, self._add]), "row")
-        super().__init__()
+        adding = styled(ipywidgets.HBox([self._choice, self._add]), "row")
+        # In a box of their own: a part that changes its place among others would lose the keyboard's focus.
+        self._fields = styled(ipywidgets.VBox(), "column")
+        super().__init__([self._fields, adding])
         styled(self, "column")
         self._show()
 
@@ -100,7 +102,8 @@ class Parameters(ipywidgets.VBox):  # type: ignore[misc]
         if list(self._choice.options) != free:
             self._choice.options = free
             self._choice.value = "temperature" if "temperature" in free else free[0]
-        self.children = [*self._rows, self._adding]
+        self._fields.children = self._rows
+        self._fields.layout.display = None if self._rows else "none"
 
 
 def _close(row: Row) -> None:

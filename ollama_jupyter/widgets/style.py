@@ -14,6 +14,8 @@ CSS = """
   background: var(--jp-layout-color1, #fff); color: var(--jp-ui-font-color1, #212121);
   font-family: var(--jp-ui-font-family, system-ui, sans-serif);
 }
+.widget-hbox > .ollama-panel { flex: 1 1 0; }
+.widget-hbox > .ollama-panel + .ollama-panel { margin-left: 8px; }
 .ollama-panel .widget-box { overflow: visible; }
 .ollama-panel .ollama-row { align-items: center; gap: 8px; }
 .ollama-panel .ollama-row > .widget-text, .ollama-panel .ollama-row > .widget-dropdown,
@@ -88,8 +90,9 @@ CSS = """
 .ollama-panel .ollama-prose :is(h1, h2, h3, h4, h5, h6) { font-size: 15px; font-weight: 600; margin: 1em 0 0.4em; }
 .ollama-panel .ollama-prose :is(table, blockquote) { margin: 0 0 0.8em; }
 .ollama-panel .ollama-prose table { display: block; max-width: 100%; overflow-x: auto; overflow-wrap: normal; }
-.ollama-panel .ollama-prose :is(th, td) { text-align: start; }
-.ollama-panel :is(.ollama-asked, .ollama-prose :is(p, li, th, td, h1, h2, h3, h4, h5, h6)) { unicode-bidi: plaintext; }
+.ollama-panel :is(.ollama-asked, .ollama-prose :is(p, li, th, td, h1, h2, h3, h4, h5, h6)) {
+  unicode-bidi: plaintext; text-align: start;
+}
 .ollama-panel .ollama-prose pre {
   margin: 0 0 0.8em; padding: 8px 10px; border-radius: 4px; overflow-x: auto; background: var(--jp-layout-color2, #eee);
   font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);

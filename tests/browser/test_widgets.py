@@ -100,7 +100,7 @@ def show(
         lab.use_theme(FRONT_ENDS[request.param])
         tab = open_tab(lab, request.param, file)
         run_cell(tab)
-        panel = tab.page.locator(".ollama-panel")
+        panel = tab.page.locator(".ollama-panel").first
         panel.wait_for(timeout=60 * SECONDS)
         return Shown(tab, panel, tmp_path)
 
@@ -186,12 +186,14 @@ def test_pull(show: Callable[[str], Shown], registry: Registry, lab: Lab) -> Non
 
 
 def test_modelfile_builder(show: Callable[[str], Shown], lab: Lab) -> None:
+    from playwright.sync_api import expect
+
     name = "mario"
     builder = show("builder = ModelfileBuilder()\nbuilder")
     text = builder.field("Text of the Modelfile")
     assert text.input_value() == f"FROM {MODEL}\n"
     builder.field("System").fill("You are Mario.")
-    builder.button("Add").click()
+    builder.button("Add").press("Enter")
     builder.field("temperature").fill("0.2")
     builder.tab.page.keyboard.press("Tab")
     builder.tab.page.wait_for_function(
@@ -199,6 +201,11 @@ def test_modelfile_builder(show: Callable[[str], Shown], lab: Lab) -> None:
         arg=f"FROM {MODEL}\nSYSTEM You are Mario.\nPARAMETER temperature 0.2\n",
     )
     builder.looks_well("filled")
+    builder.button("Add").press("Enter")
+    builder.button("Remove").nth(1).wait_for()
+    expect(builder.button("Add")).to_be_focused()
+    builder.button("Remove").nth(1).press("Enter")
+    expect(builder.field("Parameter")).to_be_focused()
     text.fill(f"FROM {MODEL}\nSYSTEM You are Luigi.\nPARAMETER temperature hot\n")
     builder.says("Line 3: invalid float value [hot]")
     assert builder.button("Create").is_disabled()
@@ -214,3 +221,14 @@ def test_modelfile_builder(show: Callable[[str], Shown], lab: Lab) -> None:
     builder.looks_well("created")
     assert lab.api("ollama/api/show", {"model": name})["system"] == "You are Luigi."
     lab.api("ollama/api/delete", {"model": name}, method="DELETE")
+
+
+@pytest.mark.parametrize("show", ["notebooks"], indirect=True)
+def test_side_by_side(show: Callable[[str], Shown]) -> None:
+    words = "Chat(messages=[{'role': 'user', 'content': 'a long question ' * 30}])"
+    first = show(f"import ipywidgets\nipywidgets.HBox([{words}, Chat()])")
+    first.looks_well("side-by-side")
+    box = first.panel.locator("xpath=..")
+    assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+    widths = box.evaluate("box => [...box.children].map(panel => Math.round(panel.getBoundingClientRect().width))")
+    assert widths[0] == widths[1]

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +49,8 @@ def on_a_terminal(cli: Cli, *arguments: str) -> bytes:
     env = cli.env | {"TERM": "xterm", "OLLAMA_NOHISTORY": "1"}
     process = subprocess.Popen([*PROGRAM, *arguments], cwd=cli.folder, env=env, start_new_session=True, **ends)
     os.close(follower)
+    limit = threading.Timer(60, process.kill)
+    limit.start()
     shown = b""
     try:
         while data := os.read(leader, 4096):
@@ -56,6 +59,7 @@ def on_a_terminal(cli: Cli, *arguments: str) -> bytes:
         pass
     os.close(leader)
     process.wait(60)
+    limit.cancel()
     return shown
 
 

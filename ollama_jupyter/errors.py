@@ -140,7 +140,11 @@ class RegistryError(OllamaJupyterError):
 
 
 class Trouble(RegistryError):
-    pass
+    """`after`: seconds that the other side asks us to wait before the next try, or 0."""
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class DigestMismatch(RegistryError):

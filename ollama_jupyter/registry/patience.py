@@ -16,14 +16,21 @@ T = TypeVar("T")
 TRIES = 6
 """Failures in a row, without progress between them, after which it is no passing trouble."""
 LONGEST_S = 30.0
+LONGEST_ASKED_S = 60.0
+"""More than this is not waited for, even if the other side asks for it."""
 _PASSING = frozenset({408, 425, 429})
 
 
 class Patience:
-    """Counts the failures of one piece of work."""
+    """Counts the failures of one piece of work.
 
-    def __init__(self, cancel: threading.Event) -> None:
+    Args:
+        tries: failures in a row that are too many; TRIES, if it is not given.
+    """
+
+    def __init__(self, cancel: threading.Event, tries: int | None = None) -> None:
         self._cancel = cancel
+        self._tries = tries or TRIES
         self._failures = 0
 
     def progress(self) -> None:
@@ -42,13 +49,14 @@ class Patience:
                 return work()
             except Trouble as trouble:
                 self._failures += 1
-                if self._failures >= TRIES:
+                if self._failures >= self._tries:
                     raise RegistryError(f"max retries exceeded: {trouble.message}") from None
-            self._wait()
+                asked = trouble.after
+            self._wait(asked)
 
-    def _wait(self) -> None:
-        seconds = min(2.0 ** (self._failures - 1), LONGEST_S)
-        if self._cancel.wait(seconds * random.uniform(0.75, 1.25)):
+    def _wait(self, asked: float) -> None:
+        seconds = min(2.0 ** (self._failures - 1), LONGEST_S) * random.uniform(0.75, 1.25)
+        if self._cancel.wait(max(seconds, min(asked, LONGEST_ASKED_S))):
             raise Canceled
 
 
@@ -58,5 +66,6 @@ def refusal(response: Response, what: str) -> RegistryError:
         return RegistryError(DENIED)
     text = f"{what}: {response.status}"
     excerpt = response.excerpt()
-    kind = Trouble if response.status >= 500 or response.status in _PASSING else RegistryError
-    return kind(f"{text}: {excerpt}" if excerpt else text)
+    text = f"{text}: {excerpt}" if excerpt else text
+    may_pass = response.status >= 500 or response.status in _PASSING
+    return Trouble(text, response.retry_after) if may_pass else RegistryError(text)

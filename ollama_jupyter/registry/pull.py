@@ -10,11 +10,14 @@ from ollama_jupyter.names import ModelName
 from ollama_jupyter.registry.access import Access
 from ollama_jupyter.registry.blob import Blob, Report
 from ollama_jupyter.registry.client import RegistryClient
+from ollama_jupyter.registry.patience import Patience
 from ollama_jupyter.store import space
 from ollama_jupyter.store.manifests import MAX_BYTES, MEDIA_TYPE, CorruptManifest, Layer, Manifest
 from ollama_jupyter.store.models import Store
 
 MAX_LAYERS = 10_000
+MANIFEST_TRIES = 3
+"""Nothing has been achieved yet: whoever is not there is told of sooner than in the middle of a pull."""
 ROUNDS = 10
 """How often blobs may vanish, because others delete models, before we stop fetching them again."""
 
@@ -60,17 +63,21 @@ def fetch_manifest(client: RegistryClient, tag: str) -> Manifest:
         RegistryError: with Ollama's words, if there is none or it is not one.
     """
     try:
-        with client.request("GET", f"manifests/{tag}", headers={"Accept": MEDIA_TYPE}) as response:
-            if response.status == 404:
-                raise RegistryError("file does not exist")
-            if response.status != 200:
-                raise RegistryError(f"{response.status}: {response.excerpt()}")
-            manifest = Manifest.parse(response.read(MAX_BYTES, "the manifest"))
+        manifest = Patience(client.cancel, MANIFEST_TRIES).insist(lambda: _ask_for_manifest(client, tag))
         _refuse_unusable(manifest)
     except (RegistryError, CorruptManifest) as error:
-        kind = Trouble if isinstance(error, Trouble) else RegistryError
-        raise kind(f"pull model manifest: {error}") from None
+        raise RegistryError(f"pull model manifest: {error}") from None
     return manifest
+
+
+def _ask_for_manifest(client: RegistryClient, tag: str) -> Manifest:
+    with client.request("GET", f"manifests/{tag}", headers={"Accept": MEDIA_TYPE}) as response:
+        if response.status == 404:
+            raise RegistryError("file does not exist")
+        if response.status != 200:
+            text, after = f"{response.status}: {response.excerpt()}", response.retry_after
+            raise Trouble(text, after) if after else RegistryError(text)
+        return Manifest.parse(response.read(MAX_BYTES, "the manifest"))
 
 
 def _refuse_unusable(manifest: Manifest) -> None:

@@ -7,6 +7,7 @@ import http.client
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
@@ -16,7 +17,10 @@ from ollama_jupyter.errors import Canceled, RegistryError, Trouble
 from ollama_jupyter.registry.url import URL
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
+_PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+_NOT_TLS = (*_PLAIN, "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE")  # the latter are also what a bad line makes of TLS
+TRICKLE_BYTES, TRICKLE_SECONDS = 4096, 30.0
+"""Fewer bytes than that in so long are a stall, whatever it looks like."""
 EXCERPT = 500
 """Bytes of a stranger's error page that are worth showing."""
 
@@ -37,6 +41,8 @@ class Response:
         self._answer = answer
         self._cancel = cancel
         self._done: Callable[[bool], None] | None = done
+        self._lately = 0  # bytes that came since `_marked_at`
+        self._marked_at = time.monotonic()
         if answer.length == 0:
             # After an interim answer the real one would be taken for that of the next request.
             self._finish(not answer.will_close and answer.status >= 200)
@@ -46,6 +52,12 @@ class Response:
         """Bytes that the body will have, or None where the other side does not say."""
         text = self.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that the other side asks us to wait before the next try; 0 where it does not say."""
+        text = self.headers.get("Retry-After", "").strip()
+        return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0
 
     @property
     def location(self) -> URL:
@@ -59,14 +71,25 @@ class Response:
         """The next bytes of the body, as many as have come, at most `limit`; none at its end.
 
         Raises:
-            Trouble: if the connection fails or nothing comes for a while.
+            Trouble: if the connection fails, or nothing comes for a while, or next to nothing.
             Canceled: if the transfer was cancelled.
         """
         with passing(self.url, self._cancel):
             data = self._answer.read1(limit)
+        if not data and self._cancel.is_set():  # it may have been cut for that
+            raise Canceled
+        self._refuse_trickle(len(data))
         if not data or self._answer.length == 0:
             self._finish(not self._answer.will_close and self._answer.length in (0, None))
         return data
+
+    def _refuse_trickle(self, size: int) -> None:
+        self._lately += size
+        now = time.monotonic()
+        if self._lately >= TRICKLE_BYTES:
+            self._lately, self._marked_at = 0, now
+        elif size and now - self._marked_at > TRICKLE_SECONDS:
+            raise Trouble(f"{self.url.origin.netloc}: next to nothing came for too long")
 
     def read(self, limit: int, what: str) -> bytes:
         """The whole body, which is `what`.
@@ -140,7 +163,8 @@ def passing(url: URL, cancel: threading.Event) -> Iterator[None]:
         raise RegistryError(f"{host}: the certificate is not trusted: {error.verify_message}") from None
     except ssl.SSLError as error:
         hint = "; a registry that speaks only http needs `insecure`" if error.reason in _NOT_TLS else ""
-        raise _or_canceled(cancel, Trouble(f"{host}: no TLS connection ({error.reason}){hint}")) from None
+        kind = RegistryError if error.reason in _PLAIN else Trouble
+        raise _or_canceled(cancel, kind(f"{host}: no TLS connection ({error.reason}){hint}")) from None
     except TimeoutError:
         raise _or_canceled(cancel, Trouble(f"{host}: nothing came for too long")) from None
     except ConnectionRefusedError:

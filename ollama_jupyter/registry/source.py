@@ -78,7 +78,7 @@ class Source:
         at_home = response.url.origin == self._client.origin
         if status >= 500 or status in _PASSING or (not at_home and status in _EXPIRED):
             text = response.excerpt()
-            raise Trouble(f"{host} answers {status}" + (f": {text}" if text else ""))
+            raise Trouble(f"{host} answers {status}" + (f": {text}" if text else ""), response.retry_after)
         if status == 404:
             raise RegistryError(f"{self._digest}: file does not exist")
         raise RegistryError(f"unexpected status code {status}")

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from registry.misbehaving import Registry
 
-from ollama_jupyter.errors import Forbidden, RegistryError, Trouble
+from ollama_jupyter.errors import Forbidden, RegistryError
 from ollama_jupyter.names import ModelName
 from ollama_jupyter.registry import Access, pull, wire
 from ollama_jupyter.registry.proxy import Proxy
@@ -138,7 +138,7 @@ def test_a_certificate_that_nobody_vouches_for(store: Store, secure: Registry) -
 
 
 def test_http_is_not_spoken_unasked(store: Store, registry: Registry) -> None:
-    with pytest.raises(Trouble, match=r"no TLS connection \(.*; a registry that speaks only http needs `insecure`$"):
+    with pytest.raises(RegistryError, match=r"no TLS .*; a registry that speaks only http needs `insecure`$"):
         fetch(store, f"localhost:{registry.server_port}/some/model")
     assert registry.requests == []
 

@@ -28,6 +28,8 @@ except ImportError:  # Windows
 
 
 ADOPT_SECONDS = 2.0
+NOTE_BYTES = 1 << 20
+"""So many bytes, or a hundredth of the blob, a process that is killed may lose of what it has not synced."""
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """Nobody of us makes links here. Whose they are wants what they lead to to be overwritten."""
 
@@ -121,8 +123,13 @@ class Partial:
                 ranges.add(offset, offset + len(data))
 
     def note(self) -> None:
-        """Remember what was written so far, should this process be killed. Quick, and no help against a power cut."""
+        """Remember what was written so far, should this process be killed. Quick, and no help against a power cut.
+
+        It may be called as often as one likes: little is left for the next time, as each note makes the journal longer.
+        """
         with self._lock:
+            if self._unnoted.total < min(NOTE_BYTES, self.size // 100):
+                return
             unnoted, self._unnoted = self._unnoted, Ranges()
         if unnoted.total and self._journal is not None:
             with guarded(self._kept()):

@@ -85,6 +85,16 @@ def test_what_was_only_written_counts_until_the_machine_starts_anew(
         assert partial.safe == 4000
 
 
+def test_a_journal_stays_short_however_slowly_the_blob_comes(tmp_path: Path) -> None:
+    size = 1 << 20
+    with Partial(tmp_path, DIGEST, size, no_wait) as partial:
+        for at in range(0, size, 1 << 10):
+            partial.write(at, bytes(1 << 10))
+            partial.note()
+            assert claimed(tmp_path, DIGEST) >= at - size // 100
+    assert len(journal_path(DIGEST.partial_path(tmp_path)).read_bytes().splitlines()) < 110
+
+
 @pytest.mark.parametrize("cut", range(0, 61, 5))
 def test_a_torn_journal_claims_no_more_than_was_written(tmp_path: Path, cut: int) -> None:
     half_done(tmp_path)

@@ -32,10 +32,13 @@ _NEVER = tuple(
     )
 )
 _PRIVATE = tuple(map(IPv4Network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
-_NEVER6 = tuple(map(IPv6Network, ("::/128", "fe80::/10", "ff00::/8", "fd00:ec2::254/128", "64:ff9b:1::/48")))
+_NEVER6 = tuple(map(IPv6Network, ("::/128", "fe80::/10", "ff00::/8", "64:ff9b:1::/48")))
+_METADATA6 = tuple(map(IPv6Network, ("fd00:ec2::/32", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128", "fd00:42::42/128")))
+"""Where Amazon, Google, Oracle and Scaleway answer with credentials over IPv6; among the private ones, by number."""
 _PRIVATE6 = tuple(map(IPv6Network, ("::1/128", "fc00::/7", "fec0::/10")))
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
+_TRANSLATED = IPv6Network("::ffff:0:0:0/96")
 
 
 class Address(NamedTuple):
@@ -50,7 +53,7 @@ def kind_of(address: IPAddress) -> Kind:
     """The kind of an address, or of the worst address inside it."""
     if isinstance(address, IPv4Address):
         return _kind(address, _NEVER, _PRIVATE)
-    own = _kind(address, _NEVER6, _PRIVATE6)
+    own = _kind(address, _NEVER6 + _METADATA6, _PRIVATE6)
     return own if own is not Kind.PUBLIC else max(map(kind_of, _embedded(address)), default=own)
 
 
@@ -62,7 +65,7 @@ def _kind(address: IPAddress, never: tuple[object, ...], private: tuple[object, 
 
 def _embedded(address: IPv6Address) -> list[IPv4Address]:
     """The IPv4 addresses that traffic to this one may end at."""
-    if address in _NAT64 or address in _COMPATIBLE:
+    if any(address in network for network in (_NAT64, _COMPATIBLE, _TRANSLATED)):
         return [IPv4Address(int(address) & 0xFFFFFFFF)]
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     return [inner for inner in found if inner is not None]

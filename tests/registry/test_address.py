@@ -22,11 +22,12 @@ PUBLIC = ["8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1
           "::ffff:8.8.8.8", "2002:808:808::1"]  # fmt: skip
 PRIVATE = ["127.0.0.1", "127.255.0.9", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "::1",
            "fd00::1", "fc00::1", "fec0::1", "::ffff:127.0.0.1", "::ffff:10.1.2.3", "::7f00:1", "64:ff9b::a00:1",
-           "2002:7f00:1::", "2001:0:a00:1:0:0:f7f7:f7f7"]  # fmt: skip
+           "2002:7f00:1::", "::ffff:0:10.0.0.1", "2001:0:a00:1:0:0:f7f7:f7f7"]  # fmt: skip
 NEVER = ["169.254.169.254", "169.254.0.1", "100.100.100.200", "0.0.0.0", "0.1.2.3", "224.0.0.1", "239.1.1.1",
          "255.255.255.255", "240.0.0.1", "168.63.129.16", "192.0.0.192", "::", "fe80::1", "febf::1", "ff02::1",
          "fd00:ec2::254", "::ffff:169.254.169.254", "::a9fe:a9fe", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::",
-         "64:ff9b:1::a9fe:a9fe", "::ffff:0.0.0.0", "fe80::1%eth0"]  # fmt: skip
+         "64:ff9b:1::a9fe:a9fe", "::ffff:0.0.0.0", "fe80::1%eth0",
+         "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42", "::ffff:0:169.254.169.254"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_private_ones_may_be_listed(names: Names, host: str, listed: str) -> Non
     assert names.dialled == ["10.0.0.1"]
 
 
-@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "localhost", "127.0.0.1:80"])
+@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "localhost", "127.0.0.1:80"])
 def test_spellings_of_loopback_are_loopback(host: str) -> None:
     with pytest.raises(Forbidden, match="has a private address"):
         reach(host)

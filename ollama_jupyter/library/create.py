@@ -10,7 +10,6 @@ from ollama_jupyter.library.assemble import assemble
 from ollama_jupyter.library.checks import check
 from ollama_jupyter.library.layers import Draft
 from ollama_jupyter.library.making import Making, Probe
-from ollama_jupyter.library.parts import missing
 from ollama_jupyter.library.scan import tell
 from ollama_jupyter.library.work import Report
 from ollama_jupyter.messages import CreateRequest, Progress
@@ -56,7 +55,8 @@ def create(
         except RecursionError:
             raise BadRequest("the parameters or messages are nested too deeply") from None
         with store.lock:
-            publish(store, store.manifests.canonical(name), draft, report, prune=prune, made=making.made)
+            manifest = publish(store, store.manifests.canonical(name), draft, report, prune=prune, made=making.made)
+    tell(store, (manifest.config, *manifest.layers), report)
     report(Progress("success"))
 
 
@@ -108,7 +108,6 @@ def publish(
     try:
         draft.write(store, new)
         _report_layers(store, manifest, new.union(made), report)
-        tell(store, (manifest.config, *manifest.layers), report)
         report(Progress("writing manifest"))
         old = _old(store, name)
         store.manifests.put(name, manifest)
@@ -123,7 +122,7 @@ def publish(
 def _report_layers(store: Store, manifest: Manifest, new: set[Digest], report: Report) -> None:
     for layer in manifest.layers:
         if not store.blobs.has(layer.digest):
-            raise missing(layer.digest)
+            raise BadRequest(f'blob "{layer.digest}" was deleted meanwhile, with another model: try again')
         report(Progress(f"{'creating new' if layer.digest in new else 'using existing'} layer {layer.digest}"))
 
 

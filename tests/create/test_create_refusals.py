@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from creating import blob_of, config_of, files, make, manifest_of, roles, upload, uploads
+from creating import blob_of, config_of, files, layer, make, manifest_of, roles, upload, uploads
 from models import write_tiny_gguf
 
+from ollama_jupyter.config import Settings
 from ollama_jupyter.errors import BadRequest
 from ollama_jupyter.library import Library
 from ollama_jupyter.messages import CreateRequest, Message
-from ollama_jupyter.names import ModelName
+from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store.workspace import workspace
 
 PICKLE = b"\x80\x02}q\x00."
@@ -164,6 +165,20 @@ async def test_a_draft_is_kept_and_replaced(library: Library, models: Path, tiny
     assert roles(models, "other") == ["model", "draft"]
     assert (await library.resolve("other")).drafts != (await library.resolve("m")).drafts
     assert "\nDRAFT /" in (await library.show("other")).modelfile
+
+
+async def test_what_is_deleted_meanwhile_is_said_to_be(library: Library, models: Path, tiny: bytes) -> None:
+    """By somebody who deletes the source while it is being quantized. The file was there: it is not to be uploaded."""
+    await make(library, "base", tiny, system="Be brief.")
+    system = layer(models, "base", "system")["digest"]
+
+    def delete(*_: object, **__: object) -> None:
+        Digest.parse(system).blob_path(models).unlink()
+
+    other = Library(library.store, Settings(models=models), delete)
+    with pytest.raises(BadRequest, match=f'^blob "{system}" was deleted meanwhile, with another model'):
+        await make(other, "m", from_="base", quantize="Q8_0")
+    assert not ModelName.parse("m").manifest_path(models).exists()
 
 
 def test_a_workspace_is_swept_only_when_it_was_left(library: Library, models: Path) -> None:

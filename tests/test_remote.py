@@ -126,6 +126,17 @@ async def test_who_may_less_does_not_join_who_may_more(library: Library, fake: F
     assert await asyncio.gather(*pulls) == [PULL] * 6
 
 
+async def test_spellings_of_a_name_share_a_pull(library: Library, fake: FakeRegistry) -> None:
+    """Else each would find none stored, and both would be, side by side."""
+    fake.gate = threading.Event()
+    names = ("N/Model", "n/MODEL:Latest")
+    pulls = [asyncio.ensure_future(statuses(library.pull(PullRequest(name), trusted=True))) for name in names]
+    await until(lambda: fake.running)
+    fake.gate.set()
+    assert await asyncio.gather(*pulls) == [PULL] * 2
+    assert [row.name for row in await library.tags()] == ["N/Model:latest"]
+
+
 async def test_closing_ends_a_pull(library: Library, fake: FakeRegistry) -> None:
     fake.gate = threading.Event()
     pull = asyncio.ensure_future(statuses(library.pull(PullRequest("m"), trusted=True)))

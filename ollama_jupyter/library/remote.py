@@ -56,7 +56,7 @@ class Remote:
             told = telling(self._store, target, report)
             registry.pull(self._store, target, access=terms, report=told, cancel=cancel, prune=prune)
 
-        return self._transfers.follow(("pull", name, request.insecure, trusted), PULL_OPENING, work)
+        return self._transfers.follow(("pull", name.folded, request.insecure, trusted), PULL_OPENING, work)
 
     def push(self, request: PushRequest, *, trusted: bool) -> AsyncGenerator[Progress, None]:
         """Give a model to its registry; as `pull`, but even a bad name is told after the first line."""

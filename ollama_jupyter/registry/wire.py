@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import os
 import platform
 import queue
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import TracebackType
 
@@ -31,7 +33,8 @@ CONNECT_SECONDS = 15.0
 STALL_SECONDS = 30.0
 """Without a byte for so long, a connection is given up."""
 ANSWER_SECONDS = 300.0
-"""So long the answer to a PUT may take: registries hash, or copy, all that they were sent before it."""
+"""So long the answer to a PUT may take: registries hash, or copy, all that they were sent before it. And so long any
+answer's beginning, or the beginning of TLS, when it keeps coming and never ends."""
 CANCEL_SECONDS = 0.1
 """How often the cancel event is looked at while threads may be blocked in a socket."""
 
@@ -170,15 +173,14 @@ class Wire:
     # ---- ending
 
     def _watch(self) -> None:
-        """Wake the threads that wait for the network, once the transfer is cancelled."""
+        """Wake the threads that wait for the network: all, once the transfer is cancelled, else those in vain."""
         while not self._closed.wait(CANCEL_SECONDS):
-            if self._cancel.is_set():
-                self.shut()
+            self.shut(since=math.inf if self._cancel.is_set() else time.monotonic())
 
-    def shut(self) -> None:
-        """End every connection under the threads that use it; they get an error."""
+    def shut(self, since: float = math.inf) -> None:
+        """End every connection that is due, by default all, under the threads that use it; they get an error."""
         with self._lock:
-            connections = list(self._open)
+            connections = [connection for connection in self._open if connection.due <= since]
         for connection in connections:
             connection.shut()
 
@@ -200,6 +202,7 @@ class Connection:
 
     def __init__(self, origin: Origin, proxy: Proxy | None) -> None:
         self.origin = origin
+        self.due = math.inf  # when, by `time.monotonic`, it has kept us waiting for too long
         self._proxy = proxy
         self._handle: socket.socket | None = None
         place = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
@@ -215,7 +218,8 @@ class Connection:
         """Connect to the first of the addresses that answers."""
         # Where the standard library dials; it puts the proxy's tunnel and TLS, with the host's name, on top.
         setattr(self._http, "_create_connection", lambda *_: self._dial(addresses))  # noqa: B010
-        self._http.connect()
+        with self._soon():
+            self._http.connect()
         self._http.auto_open = 0
 
     def _dial(self, addresses: list[Address]) -> socket.socket:
@@ -252,7 +256,18 @@ class Connection:
             # It did not want the whole body: it may have said why before it closed.
         if method == "PUT":
             self._http.sock.settimeout(ANSWER_SECONDS)
-        return self._http.getresponse()
+        with self._soon():
+            return self._http.getresponse()
+
+    @contextlib.contextmanager
+    def _soon(self) -> Iterator[None]:
+        self.due = time.monotonic() + ANSWER_SECONDS
+        try:
+            yield
+            if time.monotonic() >= self.due:  # what was cut off looks like a whole head to the standard library
+                raise TimeoutError
+        finally:
+            self.due = math.inf
 
     def shut(self) -> None:
         """End the connection under a thread that may be using it."""

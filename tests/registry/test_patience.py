@@ -10,7 +10,7 @@ from registry.misbehaving import Behaviour, Registry, Request
 from registry.pulling import WEIGHTS, assert_whole, fetch
 
 from ollama_jupyter.errors import Canceled, RegistryError, Trouble
-from ollama_jupyter.registry import response
+from ollama_jupyter.registry import response, wire
 from ollama_jupyter.registry.patience import Patience
 from ollama_jupyter.store.models import Store
 
@@ -162,6 +162,34 @@ def test_a_trickle_is_a_stall(store: Store, registry: Registry, monkeypatch: pyt
     fetch(store, registry)
     assert_whole(store, registry)
     assert bad == []
+
+
+def keep_waiting(request: Request) -> None:
+    while True:
+        request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def write_headers_for_ever(request: Request) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nA: ")
+    request.connection.settimeout(0.05)
+    while True:
+        request.wfile.write(b"a")
+        try:
+            if not request.connection.recv(1):
+                break
+        except TimeoutError:
+            continue
+    request.close_connection = True
+
+
+@pytest.mark.parametrize("behaviour", [keep_waiting, write_headers_for_ever])
+def test_an_answer_that_never_begins(
+    store: Store, registry: Registry, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour
+) -> None:
+    monkeypatch.setattr(wire, "ANSWER_SECONDS", 0.3)
+    registry.on_manifest = behaviour
+    with pytest.raises(RegistryError, match=r"^pull model manifest: max retries exceeded: "):
+        fetch(store, registry)
 
 
 def test_a_manifest_that_trickles(store: Store, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

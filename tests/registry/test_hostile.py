@@ -15,7 +15,7 @@ from registry.misbehaving import Registry, Request, manifest_of
 from registry.pulling import WEIGHTS, assert_nothing_visible, assert_whole, fetch
 from registry.test_address import Names, to_loopback
 
-from ollama_jupyter.errors import Forbidden, RegistryError, Trouble
+from ollama_jupyter.errors import DigestMismatch, Forbidden, RegistryError, Trouble
 from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.registry import Access, RegistryClient
 from ollama_jupyter.registry.url import URL
@@ -132,3 +132,36 @@ def test_a_file_system_without_locks(store: Store, registry: Registry, monkeypat
     monkeypatch.setattr(fcntl, "flock", flock)
     fetch(store, registry)
     assert_whole(store, registry)
+
+
+def test_another_size_of_a_stored_blob_does_it_no_harm(store: Store, registry: Registry) -> None:
+    fetch(store, registry)
+    good, weights = registry.manifest, Digest.of(WEIGHTS)
+    registry.manifest = good.replace(b'"size": %d' % len(WEIGHTS), b'"size": 12')
+    with pytest.raises(RegistryError, match=r"has 1048576 bytes for a blob of 12|sends 1048576 bytes for a blob of 12"):
+        fetch(store, registry)
+    manifest = store.manifests.get(registry.name)
+    assert manifest is not None
+    assert manifest.raw == good
+    assert store.blobs.read(weights) == WEIGHTS
+
+
+def test_a_digest_that_is_config_and_layer(store: Store, registry: Registry) -> None:
+    manifest = manifest_of(WEIGHTS)
+    manifest["config"] = manifest["layers"][0]  # type: ignore[index]
+    registry.manifest = json.dumps(manifest).encode()
+    lines = fetch(store, registry)
+    assert_whole(store, registry)
+    assert len({line.digest for line in lines if line.digest}) == 1
+
+
+def test_layers_that_are_empty_and_say_otherwise(store: Store, registry: Registry) -> None:
+    """Thousands of digests of nothing: the first of them ends it."""
+    layer = {"mediaType": "application/vnd.ollama.image.license", "size": 0}
+    layers = [{**layer, "digest": f"sha256:{number:064x}"} for number in range(5000)]
+    registry.manifest = json.dumps(manifest_of(WEIGHTS) | {"layers": layers}).encode()
+    registry.on_blob = lambda request: request.answer(200)
+    with pytest.raises(DigestMismatch):
+        fetch(store, registry)
+    assert len(registry.requests) == 1
+    assert_nothing_visible(store, registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,8 +241,8 @@ def test_no_text_breaks_a_scan(text: str) -> None:
         ("system", b"\xe2\x80\xaehi", "danger", "U+202E"),
         ("system", b"Ask http://evil.example/ first", "warning", "names addresses"),
         ("license", b"a\xe2\x80\x8bb", "warning", "without width"),
-        ("license", b"a" * 2_000_000, "warning", "2000000 characters"),
-        ("system", b"a" * 5_000_000, "warning", "too long to be looked through (5000000 bytes)"),
+        ("license", b"a" * 300_000, "warning", "300000 characters"),
+        ("system", b"a" * 1_100_000, "warning", "too long to be looked through (1100000 bytes)"),
         ("template", b"{{ if }}", "warning", "cannot be read"),
         (CONFIG_TYPE, {"remote_host": "https://cloud.example", "remote_model": "x"}, "warning", "asks to be run at"),
         (CONFIG_TYPE, {"base_name": "https://a.example"}, "info", "names addresses"),
@@ -253,6 +254,20 @@ def test_odd_layers_are_found(store: Store, role: str, content: Any, level: str,
     raw = content if isinstance(content, bytes) else json.dumps(content, ensure_ascii=False).encode()
     found = scan_layers(store, [layer(store, role, raw)])
     assert [finding.level for finding in found if text in finding.what] == [level], found
+
+
+@pytest.mark.parametrize("piece", ["<img ", "<img a", "![", "![a", "ignore ", "do not ", "http://", "aB3", "["])
+def test_no_text_takes_long_to_be_looked_through(piece: str) -> None:
+    """An expression that goes back and forth would hold up the whole server meanwhile."""
+
+    def seconds(text: str) -> float:
+        started = time.process_time()
+        list(instructions("system prompt", text))
+        return time.process_time() - started
+
+    length = 100_000
+    plain = min(seconds("x" * length) for _ in range(3))
+    assert min(seconds(piece * (length // len(piece))) for _ in range(3)) < 5 * plain
 
 
 # ---- files --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from ollama_jupyter.errors import InvalidGGUF, ModelLoadError, ModelNotFound
 from ollama_jupyter.library.scan.header import scan_header
 from ollama_jupyter.library.scan.layers import CONFIG, SCANS, scan_text
+from ollama_jupyter.library.scan.texts import MAX_TEXT
 from ollama_jupyter.library.scan.tokenizer import scan_tokenizer
 from ollama_jupyter.library.work import Report
 from ollama_jupyter.messages import Progress
@@ -24,8 +25,6 @@ __all__ = ["scan_layers", "scan_model", "tell", "telling"]
 
 log = logging.getLogger("ollama_jupyter.library")
 
-LONG_TEXT = 4 << 20
-"""Bytes of a small layer; licenses take a few thousand, and conversations with images a few million."""
 GGUF_ROLES = ("model", "projector", "adapter", "draft")
 OTHER_ROLES = ("tensor", "json", "embed")
 
@@ -79,7 +78,7 @@ def _scan_gguf(store: Store, layer: Layer) -> Iterator[Finding]:
 def _scan_small(store: Store, layer: Layer) -> Iterator[Finding]:
     role = CONFIG if layer.media_type == CONFIG_TYPE else layer.role
     size = store.blobs.size(layer.digest)
-    if size > LONG_TEXT:
+    if size > MAX_TEXT:
         yield Finding("warning", role, f"too long to be looked through ({size} bytes)", "it may say anything")
     else:
         yield from scan_text(role, store.blobs.read(layer.digest))

@@ -13,7 +13,7 @@ from ollama_jupyter.reports import Finding
 
 CONFIG = "config"
 ROLES = ("system", "user", "assistant", "tool")
-LONG_LICENSE = 1 << 20
+LONG_LICENSE = 256 << 10
 
 Scan = Callable[[str], Iterator[Finding]]
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from ollama_jupyter.reports import Finding
 
+MAX_TEXT = 1 << 20
+"""Characters of a text that are looked through. While an expression is looked for, nothing else in the process runs."""
 MAX_LISTED = 5
 """Addresses, keys or tokens that one finding lists; the rest is counted."""
 
@@ -16,7 +18,7 @@ _SMUGGLING = re.compile("[\U000e0000-\U000e007f]|[\U000e0100-\U000e01ef]{2,}|[\u
 _ZERO_WIDTH = re.compile("[\u200b\u2060\u2061-\u2064\u180e\ufeff]|(?<=[\\x21-\\x7e])[\u200c-\u200f\u00ad]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _URL = re.compile(r"\b(?:https?|ftp|wss?|file|data|javascript)://?[^\s\"'<>()\[\]{}|\\`]{3,}", re.IGNORECASE)
-_IMAGE = re.compile(r"!\[[^\]]{0,200}\]\(\s*https?://|<img\b[^>]{0,200}\bsrc\s*=", re.IGNORECASE)
+_IMAGE = re.compile(r"!\[[^\[\]]{0,200}\]\(\s*https?://|<img\b[^<>]{0,200}\bsrc\s*=", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{80,}={0,2}")
 _AGAINST_USERS = re.compile(
     r"\b(?:ignore|disregard|forget)\s+(?:all\s+|any\s+)?(?:the\s+|your\s+)?(?:previous|prior|above|earlier)\b"
@@ -33,6 +35,7 @@ _MARK = re.compile(r"<[^<>]*>|\[[A-Z_/]+\]")
 
 def invisible(where: str, text: str) -> Iterator[Finding]:
     """Characters that make a text mean something else than what is seen."""
+    text = text[:MAX_TEXT]
     if _BIDI.search(text):
         why = "the text is shown in another order than the one in which it is read by the model"
         yield Finding("danger", where, f"has {_codes(_BIDI, text)}, which turn the direction of writing", why)
@@ -61,11 +64,12 @@ def listed(items: Iterable[str]) -> str:
 
 def addresses(text: str) -> list[str]:
     """The addresses in a text, each once, cut to a readable length."""
-    return list(dict.fromkeys(shortened(match[0].rstrip(".,;:!?"), 100) for match in _URL.finditer(text)))
+    return list(dict.fromkeys(shortened(match[0].rstrip(".,;:!?"), 100) for match in _URL.finditer(text[:MAX_TEXT])))
 
 
 def instructions(where: str, text: str) -> Iterator[Finding]:
     """What has no place in a text that becomes part of every prompt."""
+    text = text[:MAX_TEXT]
     found = addresses(text)
     if _IMAGE.search(text):
         why = "a page that shows such an answer asks that address for the image, and can tell it the conversation"

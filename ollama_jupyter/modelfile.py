@@ -117,7 +117,7 @@ def _located(command: Command) -> Any:
     try:
         return parse_parameter(command.name, command.args)
     except BadRequest as error:
-        raise ModelfileError(error.message, command.line) from None
+        raise ModelfileError(f"(line {command.line}): {error.message}", command.line) from None
 
 
 # ---- values -------------------------------------------------------------------------------------------------------

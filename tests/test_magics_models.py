@@ -260,7 +260,7 @@ def test_interrupt_ends_a_pull_on_the_server_and_a_second_call_goes_on(
     kernel, fake = kernel_and_fake
     fake.closed.clear()
     fake.stalls_at = fake.BLOB // 2
-    asked = kernel.client.execute("%ollama pull tiny:1b")
+    asked = kernel.client.execute("%ollama pull --insecure tiny:1b")
     wait_for(kernel, asked, lambda m: "49 MB of 98 MB" in m["content"].get("data", {}).get("text/plain", ""))
     started = time.monotonic()
     kernel.manager.interrupt_kernel()
@@ -269,7 +269,7 @@ def test_interrupt_ends_a_pull_on_the_server_and_a_second_call_goes_on(
     assert fake.closed_at - started < 1
     error = wait_for(kernel, asked, lambda m: m["msg_type"] == "error", remember=True)
     assert error["content"]["traceback"] == [
-        "\x1b[31mollama: interrupted at 49 MB of 98 MB: `%ollama pull tiny:1b` goes on from there\x1b[0m"
+        "\x1b[31mollama: interrupted at 49 MB of 98 MB: `%ollama pull tiny:1b --insecure` goes on from there\x1b[0m"
     ]
     (last,) = [m["content"] for m in kernel.messages if m["msg_type"] == "update_display_data"][-1:]
     assert last["data"] == {"text/plain": "pulling b1b1b1b1b1b1 · 49 MB of 98 MB"}

@@ -163,7 +163,7 @@ def test_parameters(name: str, text: str, value: Any) -> None:
 def test_bad_parameters(name: str, text: str, message: str) -> None:
     with pytest.raises(BadRequest) as caught:
         assert parse(f"FROM a\nPARAMETER {name} {text}\n").parameters
-    assert caught.value.message == message
+    assert caught.value.message == f"(line 2): {message}"
 
 
 @pytest.mark.parametrize(("text", "version"), [("0.14.0", "0.14.0"), ("v1.2.3-rc1+b", "1.2.3-rc1+b"), ("1.2", "1.2")])

@@ -105,6 +105,8 @@ def _gather(modelfile: Modelfile, folder: Path) -> _Sources:
     for text, path in zip(modelfile.all("model"), paths["model"], strict=True):
         if _exists(path):
             sources.model |= _digests(path)
+        elif text.startswith((".", "/", "~")):  # no name begins so
+            raise OllamaError(f"FROM {text}: no such file or folder")
         else:
             sources.name = text
     for path in paths["draft"]:

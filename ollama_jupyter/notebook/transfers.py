@@ -78,11 +78,12 @@ def push(session: Session, arguments: Namespace) -> None:
 
 
 def _transfer(session: Session, verb: Callable[..., Any], word: str, arguments: Namespace) -> None:
-    name = arguments.model
+    name, insecure = arguments.model, arguments.insecure
+    again = f"%ollama {word} {name}{' --insecure' if insecure else ''}"
     # Closing the stream closes the connection, which is how the server learns that nobody waits any more.
     with (
-        shown(session, f"{word}ed {name}", f"%ollama {word} {name}") as progress,
-        closing(verb(name, insecure=arguments.insecure, stream=True)) as lines,
+        shown(session, f"{word}ed {name}", again) as progress,
+        closing(verb(name, insecure=insecure, stream=True)) as lines,
     ):
         progress.take_all(whole(lines))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,12 @@ def test_imports_follow_the_arrows(module: str, path: Path) -> None:
             assert within(rest, allowed), f"{module} imports {rest}"
         if top in ONLY_IN:
             assert within(module, ONLY_IN[top]), f"{module} imports {top}"
+
+
+def test_one_room_makes_paths_of_digests() -> None:
+    """Where the digest has been parsed: a second place that does so is where a check is forgotten."""
+    made = re.compile(r"""sha256-[{%]|["']sha256-["'] *\+|replace\(["']:["'], *["']-["']\)""")
+    assert [path.name for path in PACKAGE.rglob("*.py") if made.search(path.read_text())] == ["names.py"]
 
 
 def test_no_room_is_named_utils() -> None:

@@ -172,7 +172,7 @@ def test_but_not_to_metadata(store: Store, registry: Registry) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["ftp://a/b", "https://", "https://u@a/", "https://u:p@a/", "https://a b/", "https://a\\@b/", "https://a:0/",
+    ["ftp://a/b", "https://", "https://u@a/", "https://u:p@a/", "https://a b/", "https://a\\@b/", "https://a\\b/", "https://a:0/",
      "https://a:x/", "//a/b", "javascript:x", "https://a/\n", "https://ä/"],
 )  # fmt: skip
 def test_urls_that_are_refused(text: str) -> None:
@@ -185,3 +185,26 @@ def test_from_https_to_http_leads_nowhere() -> None:
         URL.parse("https://a/b").join("http://a/b")
     assert str(URL.parse("https://a/b").join("../c?d=e")) == "https://a/c?d=e"
     assert str(URL.parse("http://a:80/b").join("https://A:443/c")) == "https://a/c"
+
+
+@pytest.mark.parametrize(
+    ("location", "there"),
+    [
+        ("//evil.test/x", "https://evil.test/x"),
+        ("https:evil.test/x", "https://reg.test/v2/evil.test/x"),
+        ("https://evil.test#@reg.test/", "https://evil.test/"),
+        ("https://reg.test./x", "https://reg.test./x"),
+        ("https://reg.test:444/x", "https://reg.test:444/x"),
+        ("https://evil.test\r\n\t:444/x", "https://evil.test:444/x"),  # a header may be folded
+        *((text, None) for text in ("\\\\evil.test/x", "/\\evil.test", "https:\\\\evil.test", "http:/x", "https://ⓔ.test/",
+                                    "https://reg.test:４43/x", "https://[::1", "https://a:b:c/", "/a b", "/\0")),
+    ],
+)  # fmt: skip
+def test_where_a_redirect_leads(location: str, there: str | None) -> None:
+    here = URL.parse("https://reg.test/v2/a?x=1")
+    if there is None:
+        with pytest.raises(RegistryError, match=r"^reg\.test redirects to something that is no URL$"):
+            here.join(location)
+    else:
+        assert str(here.join(location)) == there
+        assert (here.join(location).origin == here.origin) == there.startswith("https://reg.test/")

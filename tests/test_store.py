@@ -210,10 +210,10 @@ CORRUPT = {
     "not an object": b"[]",
     "deep": b"[" * 100_000,
     "no layers": json.dumps({"config": GOOD_LAYER}).encode(),
-    "null layers": json.dumps({"config": GOOD_LAYER, "layers": None}).encode(),
     "no config": json.dumps({"layers": []}).encode(),
     "layer is text": json.dumps({"config": GOOD_LAYER, "layers": ["x"]}).encode(),
     "negative size": json.dumps({"config": GOOD_LAYER | {"size": -1}, "layers": []}).encode(),
+    "size of no file": json.dumps({"config": GOOD_LAYER | {"size": 1 << 60}, "layers": []}).encode(),
     "size is a bool": json.dumps({"config": GOOD_LAYER | {"size": True}, "layers": []}).encode(),
     "no media type": json.dumps({"config": GOOD_LAYER | {"mediaType": None}, "layers": []}).encode(),
     "too large": json.dumps({"config": GOOD_LAYER, "layers": [], "x": "x" * (4 << 20)}).encode(),
@@ -234,6 +234,12 @@ def test_a_corrupt_manifest_is_told_and_skipped(store: Store, tiny: Layer, raw: 
     assert [name.model for name, _ in store.manifests.list()] == ["good"]
     with pytest.raises(ModelLoadError, match="manifest of model 'bad:latest' is corrupt"):
         store.resolve("bad")
+
+
+def test_a_manifest_without_layers_is_a_manifest(store: Store) -> None:
+    """Ollama's stubs of models that run elsewhere have none, which it writes as null."""
+    manifest = Manifest.parse(json.dumps({"config": GOOD_LAYER, "layers": None}).encode())
+    assert (manifest.layers, manifest.size) == ((), 1)
 
 
 def test_strangers_in_the_folder_are_overlooked(store: Store, tiny: Layer) -> None:
@@ -342,6 +348,14 @@ def test_resolve_reads_every_layer(store: Store, tiny: Layer) -> None:
     details = model.details
     assert (details.parent_model, details.parameter_size, details.quantization_level) == ("tiny.gguf", "28K", "F32")
     assert (details.context_length, details.embedding_length, details.families) == (512, 32, ("llama",))
+
+
+@pytest.mark.parametrize("number", [10**30, 2**63, -5, "many", 4.5, True])
+def test_no_model_makes_a_list_unreadable(store: Store, tiny: Layer, number: object) -> None:
+    """Ollama's clients read a list as a whole, its numbers as 64 bits."""
+    publish(store, "odd", tiny, config={"context_length": number, "embedding_length": number})
+    details = store.resolve("odd").details
+    assert (details.context_length, details.embedding_length) == (512, 32)
 
 
 def test_a_bare_model(store: Store, tiny: Layer) -> None:

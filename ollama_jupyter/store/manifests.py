@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ollama_jupyter.errors import InvalidDigest
@@ -26,8 +27,8 @@ MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.ollama.image."
 MAX_BYTES = 4 << 20
-MAX_SIZE = (1 << 63) - 1
-"""Bytes of a layer; what Ollama and file systems count with ends there."""
+MAX_SIZE = 1 << 47
+"""Bytes of a layer. As many as a manifest has room for are together no more than 64 bits can count, as clients do."""
 
 _DIGESTS = re.compile(rb"sha256:([0-9a-f]{64})")
 
@@ -102,9 +103,10 @@ class Manifest:
             data = json.loads(raw)
         except (ValueError, RecursionError):
             raise CorruptManifest("not JSON") from None
-        if not isinstance(data, Mapping) or not isinstance(data.get("layers"), list):
+        listed = data.get("layers", False) if isinstance(data, Mapping) else False
+        if not isinstance(listed, (list, NoneType)):
             raise CorruptManifest("no list of layers")
-        layers = tuple(map(Layer.parse, data["layers"]))
+        layers = tuple(map(Layer.parse, listed or ()))
         return cls(Layer.parse(data.get("config")), layers, raw, modified_at)
 
     @cached_property

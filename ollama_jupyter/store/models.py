@@ -118,8 +118,9 @@ def config_texts(config: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _number(config: Mapping[str, Any], key: str) -> int:
+    """A number of a config layer, as far as clients can count: 0 for anything else."""
     value = config.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63 else 0
 
 
 class Store:

@@ -267,7 +267,7 @@ def test_a_bad_digest_is_refused(store: Store, registry: Registry, digest: objec
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"layers": None}, "no list of layers"),
+        ({"layers": None}, "it has no layers"),
         ({"layers": {}}, "no list of layers"),
         ({"layers": []}, "it has no layers"),
         ({"layers": ["x"]}, "a layer is not an object"),

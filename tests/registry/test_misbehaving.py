@@ -138,7 +138,7 @@ def test_streams_that_all_get_the_whole_blob_do_not_all_read_it(store: Store, re
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [
-        (send_another_part, "^digest mismatch|sends another part than was asked for$"),
+        (send_another_part, "^max retries exceeded: .* sends another part than was asked for$"),
         (
             flip_a_bit,
             f"^digest mismatch, file must be downloaded again: want {digest_of(WEIGHTS)}, got sha256:",
@@ -299,7 +299,7 @@ def test_a_size_that_the_blob_has_not(store: Store, registry: Registry) -> None:
 
 
 def test_a_model_that_does_not_fit_is_not_begun(store: Store, registry: Registry) -> None:
-    registry.manifest = json.dumps(manifest_of(WEIGHTS) | {"layers": [layer(size=1 << 60)]}).encode()
+    registry.manifest = json.dumps(manifest_of(WEIGHTS) | {"layers": [layer(size=1 << 46)]}).encode()
     with pytest.raises(InsufficientStorage, match=r"^not enough disk space: \S+ TB more are needed, \S+ .B are free$"):
         fetch(store, registry)
     assert len(registry.requests) == 1

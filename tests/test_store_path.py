@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -10,7 +11,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,8 +24,9 @@ from models import write_tiny_gguf
 from ollama_jupyter.config import Settings
 from ollama_jupyter.errors import Forbidden, ModelLoadError, ModelNotFound
 from ollama_jupyter.library import Library, embedded
-from ollama_jupyter.messages import CreateRequest
+from ollama_jupyter.messages import CreateRequest, VerifyRequest
 from ollama_jupyter.names import Digest, ModelName
+from ollama_jupyter.reports import VerifyReport
 from ollama_jupyter.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, Manifest
 from ollama_jupyter.store.models import Store
 from ollama_jupyter.store.recovery import OLD_PARTIAL, YOUNG_BLOB, recover
@@ -160,6 +164,32 @@ async def test_a_model_of_a_shared_store_that_vanished_is_incomplete(library: Li
         await library.resolve("common")
     shared.with_name("unmounted").rename(shared)
     assert (await library.resolve("mine")).system == "shared words"
+
+
+async def test_a_share_whose_server_went_away_takes_nothing_down(
+    library: Library, own: Path, shared: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every look at it then fails, in another way than for a folder that is not there."""
+    fill(own, "mine", "own words", tiny)
+    looks = {name: getattr(Path, name) for name in ("open", "stat", "iterdir")}
+
+    def failing(name: str) -> Callable[..., Any]:
+        def look(path: Path, *args: Any, **kwargs: Any) -> Any:
+            if path.is_relative_to(shared):
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return looks[name](path, *args, **kwargs)
+
+        return look
+
+    for name in looks:
+        monkeypatch.setattr(Path, name, failing(name))
+    await library.copy("mine", "again")
+    assert await names(library) == ["again:latest", "mine:latest"]
+    await library.delete("again")
+    assert (await library.resolve("mine")).system == "own words"
+    *_, report = [line async for line in library.tools.verify(VerifyRequest(), trusted=True)]
+    assert isinstance(report, VerifyReport)
+    assert report.models == 1
 
 
 async def test_a_shared_folder_that_is_not_there_is_told_once(

@@ -174,10 +174,10 @@ class Blobs:
 
 
 def digests_in(models: Path) -> set[Digest]:
-    """The blobs of one models folder; none if it is not there, or not ours to read."""
+    """The blobs of one models folder; none if it is not there, or cannot be looked into."""
     try:
         found = [Digest.from_blob_path(path) for path in (models / "blobs").iterdir()]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError:
         return set()
     return {digest for digest in found if digest}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from ollama_jupyter.errors import OllamaJupyterError, RegistryError
+from ollama_jupyter.errors import OllamaJupyterError, RegistryError, Trouble
 from ollama_jupyter.registry.url import URL, Origin
 from ollama_jupyter.registry.wire import Wire, user_agent
 
@@ -101,7 +101,8 @@ class Tokens:
         """A token for the challenge, other than the one that was refused.
 
         Raises:
-            RegistryError: if the challenge asks for what we cannot or will not give, or no token is given.
+            RegistryError: if the challenge asks for what we cannot or will not give, or no token is given; Trouble: if
+                one may be given later.
         """
         challenge = Challenge.parse(header or "")
         url = challenge.url(self._home)
@@ -113,20 +114,18 @@ class Tokens:
             return token
 
     def _fetch(self, url: URL) -> str:
-        headers = {"User-Agent": user_agent()}
-        signature = sign(load_key(self._key), "GET", url)
-        with self._wire.send("GET", url, {**headers, "Authorization": signature}) as response:
-            if response.status == 200:
-                return token_of(response.read(MAX_TOKEN_REPLY, "the token"))
-            signed = response.status
         # A token server that is not Ollama's may take our signature for a malformed password.
-        if signed in (400, 401):
-            with self._wire.send("GET", url, headers) as response:
+        for proof in ({"Authorization": sign(load_key(self._key), "GET", url)}, {}):
+            with self._wire.send("GET", url, {"User-Agent": user_agent(), **proof}) as response:
                 if response.status == 200:
                     return token_of(response.read(MAX_TOKEN_REPLY, "the token"))
-        raise RegistryError(
-            DENIED if signed in (401, 403) else f"the token server of {self._home.netloc} answers {signed}"
-        )
+                status, after = response.status, response.retry_after
+            if status not in (400, 401):
+                break
+        text = f"the token server of {self._home.netloc} answers {status}"
+        if status >= 500 or status == 429:
+            raise Trouble(text, after)
+        raise RegistryError(DENIED if status in (401, 403) else text)
 
 
 def token_of(reply: bytes) -> str:

@@ -102,6 +102,20 @@ def test_a_token_server_that_knows_no_signatures(store: Store, registry: Registr
     assert_whole(store, registry)
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_token_server_in_passing_trouble(store: Store, registry: Registry, status: int) -> None:
+    """In the middle of a pull, too, when the token has run out."""
+    good, bad = registry.on_token, [status] * 2
+
+    def on_token(request: Request) -> None:
+        request.answer(bad.pop()) if bad else good(request)
+
+    registry.on_token = on_token
+    fetch(store, registry)
+    assert_whole(store, registry)
+    assert bad == []
+
+
 @pytest.mark.parametrize(
     "realm",
     [

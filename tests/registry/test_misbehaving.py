@@ -44,6 +44,13 @@ def lie_about_the_part(request: Request) -> None:
     request.wfile.write(request.data[: end - start])
 
 
+def send_too_much(request: Request) -> None:
+    """A part that goes on behind the end of the blob."""
+    start, size = (request.range or (0, 0))[0], len(request.data)
+    body = request.data[start:] + bytes(1000)
+    request.answer(206, body, Content_Range=f"bytes {start}-{start + len(body) - 1}/{size}")
+
+
 def cut_at_once(request: Request) -> None:
     request.blob(cut=0)
 
@@ -139,6 +146,7 @@ def test_streams_that_all_get_the_whole_blob_do_not_all_read_it(store: Store, re
     ("behaviour", "error"),
     [
         (send_another_part, "^max retries exceeded: .* sends another part than was asked for$"),
+        (send_too_much, "^max retries exceeded: .* sends another part than was asked for$"),
         (
             flip_a_bit,
             f"^digest mismatch, file must be downloaded again: want {digest_of(WEIGHTS)}, got sha256:",

@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from fake_ollama import FakeOllama
     from IPython.core.interactiveshell import InteractiveShell
+    from shells import Kernel
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -95,3 +96,17 @@ def shell(
     bare_shell.run_line_magic("load_ext", "ollama_jupyter")
     yield bare_shell
     bare_shell.run_line_magic("unload_ext", "ollama_jupyter")
+
+
+@pytest.fixture(scope="module")
+def kernel_and_fake() -> Iterator[tuple[Kernel, FakeOllama]]:
+    """A python3 kernel with the magics, and the server that it is connected to."""
+    from fake_ollama import FakeOllama
+    from shells import Kernel
+
+    fake = FakeOllama()
+    kernel = Kernel(fake.host)
+    assert kernel.run("%load_ext ollama_jupyter")["status"] == "ok"
+    yield kernel, fake
+    kernel.close()
+    fake.close()

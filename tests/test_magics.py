@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -122,7 +121,8 @@ def test_a_stream_without_an_end_is_no_part_of_the_conversation(
         ("%%ollama -t warm\nhi", "invalid float value: 'warm'"),
         ('%%ollama -s "open\nhi', "no closing quotation"),
         ("%%ollama\n   \n", "asks nothing"),
-        ("%%ollama nosuch\nhi", "model 'nosuch' not found"),
+        ("%%ollama nosuch\nhi", "no model 'nosuch': `%ollama pull nosuch` fetches it"),
+        ("%%ollama smolm2:135m\nhi", "did you mean 'smollm2:135m'?"),
         ("%ollama lst", "no sub-command 'lst': did you mean 'list'?"),
         ("%ollama qqqqq", "`%ollama help` lists"),
         ("%ollama show", "the following arguments are required: model"),
@@ -338,16 +338,6 @@ def test_unload_takes_everything_away(shell: InteractiveShell) -> None:
 # ---- a real kernel ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def kernel_and_fake() -> Iterator[tuple[Kernel, FakeOllama]]:
-    fake = FakeOllama()
-    kernel = Kernel(fake.host)
-    assert kernel.run("%load_ext ollama_jupyter")["status"] == "ok"
-    yield kernel, fake
-    kernel.close()
-    fake.close()
-
-
 @pytest.fixture
 def kernel(kernel_and_fake: tuple[Kernel, FakeOllama]) -> Kernel:
     kernel_and_fake[0].run("%ollama reset")
@@ -408,7 +398,8 @@ def test_a_failing_cell_stops_run_all_with_one_line(kernel: Kernel, kernel_fake:
     reply = kernel.run("%%ollama nosuch\nhi")
     assert reply["status"] == "error"
     (error,) = kernel.outputs("error")
-    assert error["traceback"] == ["\x1b[31mollama: model 'nosuch' not found\x1b[0m"]
+    said = "the server has no model 'nosuch': `%ollama pull nosuch` fetches it, if a registry has it"
+    assert error["traceback"] == [f"\x1b[31mollama: {said}\x1b[0m"]
 
 
 def test_completion_through_the_kernel(kernel: Kernel, kernel_fake: FakeOllama) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -230,16 +229,6 @@ def test_help_tells_the_flags(shell: InteractiveShell, capsys: Any) -> None:
 
 
 # ---- in a kernel --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def kernel_and_fake() -> Iterator[tuple[Kernel, FakeOllama]]:
-    fake = FakeOllama()
-    kernel = Kernel(fake.host)
-    assert kernel.run("%load_ext ollama_jupyter")["status"] == "ok"
-    yield kernel, fake
-    kernel.close()
-    fake.close()
 
 
 def test_a_pull_is_one_output_that_ends_as_a_line(kernel_and_fake: tuple[Kernel, FakeOllama]) -> None:

@@ -81,7 +81,11 @@ class OllamaMagics:
         conversation = self.session.conversation
         messages = conversation.with_prompt(prompt, asked.system)
         screen = screen_for(self.shell, f"{model} …")
-        result = ask(self.session.server, model, messages, options, screen)
+        try:
+            result = ask(self.session.server, model, messages, options, screen)
+        except OllamaError:
+            self.session.known(model)  # if it is that which is wrong, this says what to do
+            raise
         if result.stats.is_complete:
             conversation.keep(prompt, result.text, asked.system, result.stats)
         return result

@@ -40,13 +40,13 @@ class Session:
         """`name` as the server spells it.
 
         Raises:
-            OllamaError: with a suggestion, if the server has no such model.
+            OllamaError: with what to do, if the server has no such model.
         """
         names = self.names()
         for known in names:
             if same_name(known, name):
                 return known
-        hint = suggestion(name, names) or (f"it has {', '.join(names)}" if names else "it has none yet")
+        hint = suggestion(name, names) or f"`%ollama pull {name}` fetches it, if a registry has it"
         raise OllamaError(f"the server has no model '{name}': {hint}")
 
 
@@ -69,6 +69,6 @@ def default_model(names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        raise OllamaError("the server has no model yet: `pip install 'ollama-jupyter[demo]'` there brings a small one")
+        raise OllamaError(f"the server has no model yet: `%ollama pull {DEFAULT_MODEL}` fetches a small one")
     shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     raise OllamaError(f"which model? `%ollama use NAME` chooses one of {shown}")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ollama_jupyter.messages import Message
 from ollama_jupyter.names import Digest, ModelName
 from ollama_jupyter.store import gojson
 from ollama_jupyter.store.blobs import Blobs
+from ollama_jupyter.store.files import write_atomically
 from ollama_jupyter.store.manifests import CONFIG_TYPE, LAYER_TYPE, CorruptManifest, Layer, Manifest, Manifests
 from ollama_jupyter.store.models import Store
 
@@ -114,6 +116,25 @@ def test_wrong_bytes_leave_nothing_behind(tmp_path: Path) -> None:
 def test_an_abandoned_upload_leaves_nothing_behind(tmp_path: Path) -> None:
     with Blobs(tmp_path).writer() as writer:
         writer.write(b"half")
+    assert files(tmp_path) == set()
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file takes more than 1,000 bytes: written in one piece, or when what was buffered is flushed."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [5000, 5_000_000])
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, full_disk: None, size: int) -> None:
+    with pytest.raises(OSError, match="too large"):
+        Blobs(tmp_path).put_bytes(bytes(size))
+    with pytest.raises(OSError, match="too large"):
+        write_atomically(bytes(size), tmp_path / "target", folder=tmp_path)
     assert files(tmp_path) == set()
 
 

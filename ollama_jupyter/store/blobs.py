@@ -11,7 +11,7 @@ from types import TracebackType
 
 from ollama_jupyter.errors import BadRequest
 from ollama_jupyter.names import Digest
-from ollama_jupyter.store.files import make_folder, open_temporary, publish, sweep, sync_folder
+from ollama_jupyter.store.files import discard, make_folder, open_temporary, publish, sweep, sync_folder
 
 CHUNK = 4 << 20
 Report = Callable[[int, int], None]
@@ -55,8 +55,7 @@ class BlobWriter:
         return digest
 
     def abort(self) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        discard(self._file, self._temporary)
 
     def __enter__(self) -> BlobWriter:
         return self

@@ -33,6 +33,13 @@ def open_temporary(folder: Path) -> tuple[BinaryIO, Path]:
     return os.fdopen(number, "wb"), Path(name)
 
 
+def discard(file: BinaryIO, temporary: Path) -> None:
+    """Close and remove a temporary file, whose last bytes may have found no room."""
+    with contextlib.suppress(OSError):
+        file.close()
+    temporary.unlink(missing_ok=True)
+
+
 def sweep(folder: Path) -> int:
     """Delete the temporary files and folders that a killed process left in `folder`; how many there were."""
     left = [path for path in folder.glob("tmp-*") if _is_left_over(path)]
@@ -95,5 +102,4 @@ def write_atomically(data: bytes, target: Path, *, folder: Path) -> None:
         file.write(data)
         publish(file, temporary, target)
     finally:
-        file.close()
-        temporary.unlink(missing_ok=True)
+        discard(file, temporary)

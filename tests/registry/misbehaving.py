@@ -96,12 +96,12 @@ class Request(BaseHTTPRequestHandler):
     def redirect(self, status: int, url: str) -> None:
         self.answer(status, Location=url)
 
-    def blob(self, *, ranges: bool = True, cut: int | None = None, shift: int = 0, data: bytes | None = None) -> None:
-        """The blob, or the part of it that was asked for; cut after some bytes, or shifted, or of other data."""
+    def blob(self, *, ranges: bool = True, cut: int | None = None, data: bytes | None = None) -> None:
+        """The blob, or the part of it that was asked for; cut after some bytes, or of other data."""
         data = self.data if data is None else data
         start, end = (self.range if ranges else None) or (0, len(data))
         if self.range and ranges:
-            span = f"bytes {start + shift}-{end - 1 + shift}/{len(data)}"
+            span = f"bytes {start}-{end - 1}/{len(data)}"
             self.head(206, end - start, Content_Range=span)
         else:
             self.head(200, len(data))

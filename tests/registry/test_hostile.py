@@ -45,6 +45,17 @@ def test_a_registry_that_seems_to_be_inside_does_not_lead_us_there(
     assert "10.0.0.2" not in names.dialled
 
 
+def test_a_registry_that_was_outside_is_not_inside_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch)
+    names.table["sly.test"] = [["8.8.8.8"], ["10.0.0.1"]]
+    with RegistryClient(ModelName.parse("sly.test/some/model"), Access(insecure=True, trusted=True)) as client:
+        with pytest.raises(Trouble, match=r"^sly\.test: connection refused$"):
+            client.request("GET", "manifests/latest").close()
+        with pytest.raises(Forbidden, match=r"^sly\.test has a private address"):
+            client.request("GET", "manifests/latest").close()
+    assert names.dialled == ["8.8.8.8"]
+
+
 # ---- answers
 
 

@@ -112,6 +112,21 @@ def test_a_stream_without_an_end_is_no_part_of_the_conversation(
     assert len(fake.bodies("/api/chat")[-1]["messages"]) == 1
 
 
+def test_a_connection_that_breaks_is_one_plain_line(
+    shell: InteractiveShell, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def cut(handler: Any, _: object) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'{"model": "m", "message": {"role": "assistant", "content": "half"}}\n')
+
+    monkeypatch.setattr("fake_ollama._Handler._stream", cut)
+    shown = fake.host.rpartition("/k/")[0]
+    said = failure(shell, "%%ollama\nhi", capsys)
+    assert said == f"the connection to {shown}/••• broke before the answer was complete"
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [

@@ -102,6 +102,8 @@ class Server:
             raise OllamaError(self._absent()) from None
         except httpx.TimeoutException:
             raise OllamaError(f"the server at {self.shown} did not answer in time") from None
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            raise OllamaError(f"the connection to {self.shown} broke before the answer was complete") from None
         except httpx.TransportError as error:
             raise OllamaError(f"the connection to {self.shown} broke: {self.masked(first_line(str(error)))}") from None
         except (*_NONSENSE, httpx.HTTPError, httpx.InvalidURL):

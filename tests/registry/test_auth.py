@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import multiprocessing
 import stat
 from pathlib import Path
@@ -22,9 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 from registry.misbehaving import Registry, Request
-from registry.pulling import assert_nothing_visible, assert_whole, fetch
+from registry.pulling import WEIGHTS, assert_nothing_visible, assert_whole, fetch
 
 from ollama_jupyter.errors import OllamaJupyterError, RegistryError
+from ollama_jupyter.names import Digest
 from ollama_jupyter.registry.auth import Challenge, load_key, token_of
 from ollama_jupyter.registry.url import Origin
 from ollama_jupyter.store.models import Store
@@ -68,6 +70,18 @@ def test_one_signed_request_gets_the_token_for_a_whole_pull(store: Store, regist
     assert not is_signed(registry, path + "0", headers["Authorization"])
     refused = [request for request in registry.requests if "Authorization" not in request.headers]
     assert len(refused) == 1
+
+
+def test_the_log_has_no_credentials(store: Store, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        fetch(store, registry)
+        registry.on_blob = lambda request: request.answer(400, request.headers["Authorization"].encode())
+        store.blobs.delete(Digest.of(WEIGHTS))
+        with pytest.raises(RegistryError) as caught:
+            fetch(store, registry)
+    secrets = {headers["Authorization"].split()[-1] for _, headers in registry.requests if "Authorization" in headers}
+    assert len(secrets) > 1
+    assert not [secret for secret in secrets if secret in caplog.text + str(caught.value)]
 
 
 def test_a_token_that_ran_out_is_replaced(store: Store, registry: Registry) -> None:

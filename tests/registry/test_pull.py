@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 
+import psutil
 import pytest
 from registry.misbehaving import CONFIG, Registry, digest_of, manifest_of
 from registry.pulling import LICENSE, PIECE, WEIGHTS, assert_whole, fetch
@@ -154,6 +156,27 @@ def test_a_cancelled_pull_ends_soon_and_goes_on_where_it_was(store: Store, regis
     assert first.completed > len(WEIGHTS) // 4
     assert registry.again < len(WEIGHTS) // 2
     assert_whole(store, registry)
+
+
+def test_cancelled_pulls_leave_nothing_behind(store: Store, registry: Registry) -> None:
+    """No thread, no file, no connection; in whatever moment they were."""
+    registry.rate = 1 << 20
+
+    def left() -> tuple[int, int]:
+        return threading.active_count(), psutil.Process().num_fds()
+
+    before = left()
+    for milliseconds in range(20):
+        cancel = threading.Event()
+        timer = threading.Timer(milliseconds / 200, cancel.set)
+        timer.start()
+        with pytest.raises(Canceled):
+            fetch(store, registry, cancel=cancel)
+        timer.join()
+    deadline = time.monotonic() + 20
+    while any(now > then for now, then in zip(left(), before, strict=True)):
+        assert time.monotonic() < deadline, left()
+        time.sleep(0.01)
 
 
 def test_whoever_reports_may_give_up(store: Store, registry: Registry) -> None:

@@ -85,6 +85,27 @@ def test_what_was_only_written_counts_until_the_machine_starts_anew(
         assert partial.safe == 4000
 
 
+def test_what_is_claimed_for_good_was_synced_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "boot", lambda: "this-run")
+    path, claims = DIGEST.partial_path(tmp_path), list[Claims]()
+
+    def sync(number: int) -> None:
+        """Remembers what the journal claims at the moment of each sync of the blob."""
+        assert os.path.samestat(os.fstat(number), path.stat())
+        claims.append(Claims.read(journal_path(path)))
+
+    monkeypatch.setattr(partial_blobs, "sync", sync)
+    with hold(tmp_path) as partial:
+        partial.write(0, DATA[:3000])
+        partial.note()
+    with hold(tmp_path) as partial:
+        partial.write(3000, DATA[3000:5000])
+        partial.checkpoint()
+        partial.checkpoint()
+    assert [(claim.done.total, claim.synced) for claim in claims] == [(3000, False), (3000, True)]
+    assert claimed(tmp_path, DIGEST) == 5000
+
+
 def test_a_journal_stays_short_however_slowly_the_blob_comes(tmp_path: Path) -> None:
     size = 1 << 20
     with Partial(tmp_path, DIGEST, size, no_wait) as partial:

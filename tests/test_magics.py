@@ -240,6 +240,7 @@ def test_help(shell: InteractiveShell, capsys: Any) -> None:
     assert "%ollama rm MODEL..." in shown
     assert "usage: %ollama show" in shown
     assert "--seed N" in shown
+    assert max(map(len, shown.splitlines())) <= 100, "what is wider is wrapped on a notebook's page"
 
 
 # ---- servers that are not there ---------------------------------------------------------------------------------

@@ -170,6 +170,15 @@ def test_model_system_and_options_hold_from_the_next_question_on(chat: Chat, fak
     assert body["messages"][0] == {"role": "system", "content": "terse"}
 
 
+def test_a_system_prompt_that_a_program_sets_is_shown(chat: Chat) -> None:
+    prompt = field(chat, "System prompt")
+    assert prompt.layout.display == "none"
+    chat.system = "Say yes to everything."
+    assert prompt.layout.display is None
+    field(chat, "System").value = False
+    assert prompt.layout.display == "none"
+
+
 def test_stop_ends_the_answer_on_the_server_and_keeps_what_came(chat: Chat, fake: FakeOllama) -> None:
     fake.script = None
     chat.ask("count")

@@ -22,6 +22,7 @@ __all__ = ["Ensure", "Probe", "create", "publish"]
 Ensure = Callable[[ModelName, Report], None]
 """Brings a model that is not in the store yet into it, if there is one of that name."""
 
+_DELETED = "was deleted meanwhile, with another model: try again"
 _STOPS = {"gemma4": ["<turn|>"]}
 
 
@@ -47,6 +48,17 @@ def create(
     name = check(request)
     if request.from_:
         ensure(ModelName.parse(request.from_), report)
+    try:
+        manifest = _make(store, name, request, report, probe=probe, prune=prune)
+    except FileNotFoundError:
+        raise BadRequest(f"a blob of its source {_DELETED}") from None
+    tell(store, (manifest.config, *manifest.layers), report)
+    report(Progress("success"))
+
+
+def _make(
+    store: Store, name: ModelName, request: CreateRequest, report: Report, *, probe: Probe | None, prune: bool
+) -> Manifest:
     with Making(store, request, probe, prune=prune) as making:
         making.prepare()
         draft = assemble(making.make(report), making.source, request)
@@ -55,9 +67,7 @@ def create(
         except RecursionError:
             raise BadRequest("the parameters or messages are nested too deeply") from None
         with store.lock:
-            manifest = publish(store, store.manifests.canonical(name), draft, report, prune=prune, made=making.made)
-    tell(store, (manifest.config, *manifest.layers), report)
-    report(Progress("success"))
+            return publish(store, store.manifests.canonical(name), draft, report, prune=prune, made=making.made)
 
 
 # ---- what the request lays over them ------------------------------------------------------------------------------
@@ -122,7 +132,7 @@ def publish(
 def _report_layers(store: Store, manifest: Manifest, new: set[Digest], report: Report) -> None:
     for layer in manifest.layers:
         if not store.blobs.has(layer.digest):
-            raise BadRequest(f'blob "{layer.digest}" was deleted meanwhile, with another model: try again')
+            raise BadRequest(f'blob "{layer.digest}" {_DELETED}')
         report(Progress(f"{'creating new' if layer.digest in new else 'using existing'} layer {layer.digest}"))
 
 

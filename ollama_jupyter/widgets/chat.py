@@ -56,8 +56,9 @@ class Chat(Panel):
     def _connect(self) -> None:
         traitlets.link((self, "model"), (self._picker, "name"))
         traitlets.link((self, "system"), (self._system, "value"))
-        self._more.value = bool(self.system)
         self._more.observe(self._show_system, "value")
+        self.observe(self._reveal_system, "system")
+        self._reveal_system()
         self._show_system()
         self.observe(self._show_messages, "messages")
         self._show_messages()
@@ -137,6 +138,10 @@ class Chat(Panel):
 
     def _show_messages(self, _: object = None) -> None:
         self._transcript.show(self.messages, self.model)
+
+    def _reveal_system(self, _: object = None) -> None:
+        """What a program tells the model is not hidden from who talks to it."""
+        self._more.value = self._more.value or bool(self.system)
 
     def _show_system(self, _: object = None) -> None:
         self._system.layout.display = None if self._more.value else "none"

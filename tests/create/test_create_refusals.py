@@ -167,16 +167,17 @@ async def test_a_draft_is_kept_and_replaced(library: Library, models: Path, tiny
     assert "\nDRAFT /" in (await library.show("other")).modelfile
 
 
-async def test_what_is_deleted_meanwhile_is_said_to_be(library: Library, models: Path, tiny: bytes) -> None:
+@pytest.mark.parametrize("role", ["system", "params"])
+async def test_what_is_deleted_meanwhile_is_said_to_be(library: Library, models: Path, tiny: bytes, role: str) -> None:
     """By somebody who deletes the source while it is being quantized. The file was there: it is not to be uploaded."""
-    await make(library, "base", tiny, system="Be brief.")
-    system = layer(models, "base", "system")["digest"]
+    await make(library, "base", tiny, system="Be brief.", parameters={"seed": 1})
+    digest = layer(models, "base", role)["digest"]
 
     def delete(*_: object, **__: object) -> None:
-        Digest.parse(system).blob_path(models).unlink()
+        Digest.parse(digest).blob_path(models).unlink()
 
     other = Library(library.store, Settings(models=models), delete)
-    with pytest.raises(BadRequest, match=f'^blob "{system}" was deleted meanwhile, with another model'):
+    with pytest.raises(BadRequest, match=r"blob .*was deleted meanwhile, with another model: try again"):
         await make(other, "m", from_="base", quantize="Q8_0")
     assert not ModelName.parse("m").manifest_path(models).exists()
 

@@ -142,7 +142,7 @@ def test_errors(status: int, kind: str) -> None:
 
 
 def test_the_whole_answer() -> None:
-    chunk = Chunk("Hello", True, "length", STATS, truncated=Truncated(1, 2, 3))
+    chunk = Chunk("Hello", done=True, done_reason="length", stats=STATS, truncated=Truncated(1, 2, 3))
     answer = openai.Completion("M").whole(chunk)
     assert list(answer) == ["id", "object", "created", "model", "system_fingerprint", "choices", "usage", "truncated"]
     assert re.fullmatch(r"chatcmpl-\d{1,3}", answer["id"])

@@ -23,9 +23,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gguf": set(),
     "store": {"gguf", "modelfile"},
     "prompt": set(),
+    "grammar": {"prompt.output"},
     "engine": {"gguf"},
     "manager": {"engine", "store"},
-    "service": {"manager", "prompt", "store", "engine.events"},
+    "service": {"manager", "prompt", "grammar", "store", "engine.events", "engine.constrain"},
     "registry": {"store"},
     "convert": {"gguf"},
     "library": {
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # outside package -> the only rooms that may import it
 ONLY_IN: dict[str, set[str]] = {
     "llama_cpp": {"engine.llama", "engine.vocab", "engine.quantize", "engine.devices"},
+    "llguidance": {"engine.constrain"},
     "tornado": {"server"},
     "jupyter_server": {"server"},
     "IPython": {"", "notebook", "widgets"},

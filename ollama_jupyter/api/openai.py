@@ -47,7 +47,8 @@ def chat_request(body: dict[str, Any]) -> tuple[ChatRequest, bool]:
     if not model.strip():
         raise BadRequest("model is required")
     think = False if _effort(fields) == "none" else None
-    request = ChatRequest(model, messages, fields.flag("stream", False), options=_options(fields), think=think)
+    stream = fields.flag("stream", False)
+    request = ChatRequest(model, messages, stream=stream, options=_options(fields), think=think)
     return request, Fields(fields.mapping("stream_options"), "stream_options.").flag("include_usage", False)
 
 

@@ -1,13 +1,17 @@
 """What goes into the engine's thread and what comes out: plain, picklable values.
 
-Every `Submit` is answered by any number of `Text` and exactly one `Finished` or `Failed`.
+Every `Submit` is answered by any number of `Text`, and by one `Finished` for each of its `n` answers or exactly one
+`Failed`; every `Embed` by one `Embedded` or `Failed`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from ollama_jupyter.messages import Options
+from ollama_jupyter.engine.constrain import Constraint
+from ollama_jupyter.messages import Options, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +34,35 @@ class EngineParams:
     kv_cache_type: str = ""
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()  # all files in order, where `path` is the first of several
+    embeds: bool = False  # for vectors of texts, not for generation
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A prompt to continue. `num_ctx` is this request's own window, at most the loaded one."""
+    """A prompt to continue, `n` times. `num_ctx` is this request's own window, at most the loaded one.
+
+    `logprobs` None asks for none, a number for those of each token and of that many likeliest ones. `spelled` are the
+    control tokens that come out as their text, which is otherwise nothing.
+    """
 
     id: int
     tokens: tuple[int, ...]
     options: Options
     num_ctx: int
     shift: bool = True
+    n: int = 1
+    logprobs: int | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    constraint: Constraint | None = None
+    spelled: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Texts to turn into vectors, as tokens, each at most one batch long."""
+
+    id: int
+    inputs: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +98,15 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Decoded text: whole characters, stop strings already taken out."""
+    """Decoded text: whole characters, stop strings already taken out. `choice` is which of the `n` answers it is of.
+
+    `logprobs` are of the tokens that were sampled since the last one: with them, `text` may be empty.
+    """
 
     id: int
     text: str
+    choice: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +120,16 @@ class Finished:
     cached_tokens: int
     prompt_seconds: float
     eval_seconds: float
+    choice: int = 0
+    stop_sequence: str = ""  # the stop string that was met
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A vector for each input, in order. Of a rank model, the score is its only element."""
+
+    id: int
+    vectors: tuple[array[float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +141,5 @@ class Failed:
     canceled: bool = False
 
 
-Command = Submit | Cancel | Stop
-Event = Ready | LoadFailed | Text | Finished | Failed | Ended
+Command = Submit | Embed | Cancel | Stop
+Event = Ready | LoadFailed | Text | Finished | Embedded | Failed | Ended

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ollama_jupyter.durations import FOREVER
 from ollama_jupyter.engine.events import (
     Cancel,
+    Embedded,
     Ended,
     EngineParams,
     Event,
@@ -149,7 +150,7 @@ class EngineHandle:
                 self._settle(ModelLoadError(event.message))
             elif isinstance(event, Ended):
                 self._end()
-            elif event.id in self._streams:
+            elif event.id in self._streams and not isinstance(event, Embedded):
                 self._streams[event.id].put(event)
 
     def _end(self) -> None:

@@ -20,6 +20,7 @@ from ollama_jupyter.errors import TemplateError
 from ollama_jupyter.messages import Message
 from ollama_jupyter.prompt.conversation import assemble, for_generate
 from ollama_jupyter.prompt.gomodes import DEFAULT_TEMPLATE, Think, render_generate, render_messages, render_suffix
+from ollama_jupyter.prompt.output import PLAIN, Output, output_for
 
 __all__ = ["Rendered", "Renderer", "assemble", "capabilities", "choose", "for_generate", "render_generate"]
 
@@ -43,6 +44,7 @@ class Renderer:
     source: str | None
     bos: str = ""
     eos: str = ""
+    output: Output = PLAIN
 
     def chat(self, messages: Sequence[Message], *, think: Think = None, tools: Sequence[Any] = ()) -> Rendered:
         """The prompt of a conversation; a trailing assistant turn is left open, to be continued.
@@ -103,7 +105,9 @@ def choose(
         renderer, parser: the builtin ones that the model's config names.
     """
     go = template is not None and _go_wins(template, chat_template, family, prefer_go, renderer, parser)
-    return Renderer("go", template, bos, eos) if go else Renderer("jinja", chat_template or None, bos, eos)
+    kind: Literal["go", "jinja"] = "go" if go else "jinja"
+    source = template if go else chat_template or None
+    return Renderer(kind, source, bos, eos, output_for(parser=parser, kind=kind, source=source, family=family))
 
 
 def _go_wins(

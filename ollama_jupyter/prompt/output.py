@@ -98,3 +98,8 @@ def output_for(*, parser: str, kind: Literal["go", "jinja"], source: str | None,
     An unknown name is as none, which is Ollama's rule.
     """
     return PLAIN
+
+
+def parser_capabilities(name: str) -> tuple[str, ...]:
+    """What a model with the builtin parser `name` can do by it: "tools", "thinking"; nothing for an unknown name."""
+    return ()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ollama_jupyter.gguf.cursor import bad
 from ollama_jupyter.gguf.header import GGUFHeader
+from ollama_jupyter.gguf.infill import infill_tokens
 from ollama_jupyter.gguf.shards import check_shard
 from ollama_jupyter.gguf.tables import FLOAT32, INT32, STRING, TYPE_NAMES, UINT32
 from ollama_jupyter.gguf.values import Array
@@ -59,7 +60,8 @@ def check_header(header: GGUFHeader, path: Path) -> GGUFHeader:
     _check_heads(header)
     _check_numerics(header)
     _check_experts(header)
-    return replace(header, tokens=_check_vocabulary(header, path))
+    tokens = _check_vocabulary(header, path)
+    return replace(header, tokens=tokens, infill=infill_tokens(header.metadata, header.data_offset, path))
 
 
 # ---- hyperparameters ----------------------------------------------------------------------------------------------

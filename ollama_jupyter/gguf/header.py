@@ -49,6 +49,8 @@ class GGUFHeader:
     tensors: tuple[Tensor, ...]
     tokens: Mapping[int, bytes] = field(default_factory=dict)
     """The special tokens that the metadata names by id (bos, eos): their texts."""
+    infill: tuple[str, str, str] | None = None
+    """The texts of the tokens for filling in the middle (prefix, suffix, middle), where the vocabulary has them."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of `key`; a key without a `general.` or `tokenizer.` prefix belongs to the architecture."""

@@ -62,7 +62,7 @@ def is_native(model: Model, prefer_go: bool | None) -> bool:
         renderer=model.renderer,
         parser=model.parser,
     )
-    return chosen.kind == "jinja"
+    return chosen.native
 
 
 def model_capabilities(model: Model, *, native: bool) -> tuple[str, ...]:
@@ -76,6 +76,8 @@ def model_capabilities(model: Model, *, native: bool) -> tuple[str, ...]:
         vision=model.gguf.get("vision.block_count") is not None,
         audio=model.gguf.get("audio.block_count") is not None,
         projector=bool(model.projectors),
+        parser=model.parser,
+        infill=model.infill is not None,
     )
 
 

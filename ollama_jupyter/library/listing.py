@@ -62,6 +62,8 @@ class Listing:
                 vision=bool(header and header.get("vision.block_count") is not None),
                 audio=bool(header and header.get("audio.block_count") is not None),
                 projector=bool(manifest.by_role("projector")),
+                parser=config_text(config, "parser"),
+                infill=bool(header and header.infill),
             ),
         )
 
@@ -83,5 +85,11 @@ class Listing:
             size=manifest.size,
             digest=manifest.digest,
             details=details_of(draft.config, "", header),
-            capabilities=capabilities(template=None, chat_template=None, native=False, pooling=header.has_pooling),
+            capabilities=capabilities(
+                template=None,
+                chat_template=None,
+                native=False,
+                pooling=header.has_pooling,
+                infill=header.infill is not None,
+            ),
         )

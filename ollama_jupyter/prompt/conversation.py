@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ollama_jupyter.messages import Message
+from ollama_jupyter.messages import Message, ToolCall
 
 
 def assemble(
@@ -79,3 +79,41 @@ def collate(messages: Iterable[Message]) -> tuple[str, list[Message]]:
         else:
             merged.append(message)
     return "\n\n".join(system), merged
+
+
+def linked(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with every call of a tool, and every result, knowing the other: by id and by name.
+
+    Clients of Ollama send results in the order of the calls, often without an id and sometimes without a name; some
+    templates refuse that.
+    """
+    open_calls: list[ToolCall] = []
+    done: list[Message] = []
+    for message in messages:
+        if message.tool_calls:
+            calls = tuple(
+                call if call.id else replace(call, id=_call_id(len(done), i))
+                for i, call in enumerate(message.tool_calls)
+            )
+            open_calls = [*calls]
+            message = replace(message, tool_calls=calls)
+        elif message.role == "tool":
+            message = _answering(message, open_calls)
+        done.append(message)
+    return tuple(done)
+
+
+def _call_id(place: int, index: int) -> str:
+    """Nine letters and digits, which is what the strictest templates (Mistral's) take."""
+    return f"call{place % 1000:03d}{index % 100:02d}"
+
+
+def _answering(result: Message, open_calls: list[ToolCall]) -> Message:
+    """The result of the call that it names, else of the first that is still unanswered; that one is taken out."""
+    by_id = [call for call in open_calls if result.tool_call_id and call.id == result.tool_call_id]
+    by_name = [call for call in open_calls if result.tool_name and call.name == result.tool_name]
+    call = next(iter(by_id or ([] if result.tool_call_id else by_name or open_calls)), None)
+    if call is None:
+        return result
+    open_calls.remove(call)
+    return replace(result, tool_call_id=call.id, tool_name=result.tool_name or call.name)

@@ -64,6 +64,11 @@ class Model:
         return self.gguf.eos_token
 
     @property
+    def infill(self) -> tuple[str, str, str] | None:
+        """The texts of the tokens for filling in the middle: prefix, suffix, middle. None where it has no such."""
+        return self.gguf.infill
+
+    @property
     def family(self) -> str:
         return config_text(self.config, "model_family") or self.gguf.architecture
 

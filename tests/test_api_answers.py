@@ -9,7 +9,16 @@ from fakes import DETAILS, STATS, description
 
 from ollama_jupyter.api import ollama_answers, wire
 from ollama_jupyter.durations import FOREVER
-from ollama_jupyter.messages import Chunk, ModelSummary, Progress, RunningModel, Stats, Truncated
+from ollama_jupyter.messages import (
+    Chunk,
+    ModelSummary,
+    Progress,
+    RunningModel,
+    Stats,
+    TokenLogprob,
+    ToolCall,
+    Truncated,
+)
 
 # ---- answers -------------------------------------------------------------------------------------------------------
 
@@ -54,6 +63,58 @@ def test_rendered_prompts() -> None:
     generated = ollama_answers.generate_chunk("M", chunk)
     assert (generated["done"], generated["_debug_info"]) == (False, {"rendered_template": "<s>hi"})
     assert ollama_answers.chat_chunk("M", chunk)["message"] == {"role": "", "content": ""}
+
+    assert "image_count" not in generated["_debug_info"]
+    two = ollama_answers.chat_chunk("M", Chunk(rendered="p", image_count=2))
+    assert two["_debug_info"] == {"rendered_template": "p", "image_count": 2}
+
+
+FULL = Chunk(
+    "a",
+    thinking="b",
+    tool_calls=(ToolCall("f", {"z": 1, "a": [None]}, "call_1", 0), ToolCall("g", {}, "", 1)),
+    tool_parse_error="no",
+    logprobs=(
+        TokenLogprob("t", float("-inf"), b"t", (TokenLogprob("u", -0.5, b"\xc3"),)),
+        TokenLogprob("v", -1.0, b"v"),
+    ),
+    done=True,
+    done_reason="stop",
+    stats=STATS,
+    context=(1,),
+    truncated=Truncated(1, 2, 3),
+)
+CALLS = [
+    {"id": "call_1", "function": {"index": 0, "name": "f", "arguments": {"z": 1, "a": [None]}}},
+    {"function": {"index": 1, "name": "g", "arguments": {}}},
+]
+LOGPROBS = [
+    {
+        "token": "t",
+        "logprob": -9999.0,
+        "bytes": [116],
+        "top_logprobs": [{"token": "u", "logprob": -0.5, "bytes": [195]}],
+    },
+    {"token": "v", "logprob": -1.0, "bytes": [118]},
+]
+
+
+def test_everything_at_once_in_the_order_of_the_contract() -> None:
+    chat = ollama_answers.chat_chunk("M", FULL)
+    head = ["model", "created_at", "message", "done", "done_reason", "logprobs", *METRICS]
+    assert list(chat) == [*head, "tool_parse_error", "truncated"]
+    assert list(chat["message"]) == ["role", "content", "thinking", "tool_calls"]
+    assert (chat["message"]["thinking"], chat["message"]["tool_calls"]) == ("b", CALLS)
+    assert chat["logprobs"] == LOGPROBS
+    answer = ollama_answers.generate_chunk("M", FULL)
+    head = ["model", "created_at", "response", "thinking", "done", "done_reason", "context", *METRICS]
+    assert list(answer) == [*head, "tool_calls", "logprobs", "tool_parse_error", "truncated"]
+    assert wire.encode(answer)
+
+
+def test_only_the_last_line_tells_what_was_cut() -> None:
+    """The first chunk has it too, for the header."""
+    assert "truncated" not in ollama_answers.chat_chunk("M", Chunk("a", truncated=Truncated(1, 2, 3)))
 
 
 def test_tags() -> None:

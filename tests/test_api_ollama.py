@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ollama_jupyter.api import ollama, openai
-from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
-from ollama_jupyter.messages import Message, PullRequest, PushRequest, ToolCall
+from ollama_jupyter.api import media, ollama, openai
+from ollama_jupyter.api.fields import Body, Fields
+from ollama_jupyter.errors import BadRequest, ModelNotFound
+from ollama_jupyter.messages import Format, Message, PullRequest, PushRequest, ToolCall
 
 
 def deep(levels: int) -> dict[str, Any]:
@@ -77,44 +80,169 @@ def test_chat_messages() -> None:
     )
 
 
-LATER: list[tuple[str, Any]] = [
-    ("format", "json"),
-    ("format", {"type": "object"}),
-    ("think", True),
-    ("think", "high"),
-    ("logprobs", True),
-    ("top_logprobs", 3),
-]
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(5)
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
 
 
 @pytest.mark.parametrize("parse", [ollama.generate_request, ollama.chat_request])
-@pytest.mark.parametrize(("field", "value"), LATER)
-def test_what_comes_later_is_refused_by_name(parse: Callable[[Any], Any], field: str, value: Any) -> None:
-    with pytest.raises(NotSupportedYet) as refused:
-        parse({"model": "m", field: value})
-    assert field in refused.value.message
+@pytest.mark.parametrize(
+    ("body", "field", "value"),
+    [
+        ({"format": "json"}, "format", Format("json")),
+        ({"format": {"type": "object"}}, "format", Format("schema", {"type": "object"})),
+        ({"format": {}}, "format", Format("schema", {})),
+        ({"format": ""}, "format", None),
+        ({"format": None}, "format", None),
+        ({"think": True}, "think", True),
+        ({"think": False}, "think", False),
+        ({"think": "max"}, "think", "max"),
+        ({"think": ""}, "think", None),
+        ({"logprobs": True}, "logprobs", True),
+        ({"top_logprobs": 20}, "top_logprobs", 20),
+        ({"top_logprobs": 3.0}, "top_logprobs", 3),
+    ],
+)
+def test_what_both_take(parse: Callable[[Any], Any], body: dict[str, Any], field: str, value: Any) -> None:
+    assert getattr(parse({"model": "m"} | body), field) == value
+
+
+def test_a_suffix_and_images() -> None:
+    encoded = base64.b64encode(PNG).decode()
+    request = ollama.generate_request({"model": "m", "prompt": "a", "suffix": "b", "images": [encoded]})
+    assert (request.suffix, request.images) == ("b", (PNG,))
+    wrapped = f"{encoded[:4]}\r\n{encoded[4:]}"  # as some tools wrap base64
+    chat = ollama.chat_request({"model": "m", "messages": [{"role": "user", "images": [wrapped]}]})
+    assert chat.messages[0].images == (PNG,)
 
 
 @pytest.mark.parametrize(
-    ("parse", "body", "field"),
+    "head", [b"\xff\xd8\xff\xe0", b"GIF89a", b"BM1", b"RIFF1234WEBP", b"RIFF1234WAVE", b"ID3", b"\xff\xfb"]
+)
+def test_kinds_of_files(head: bytes) -> None:
+    assert media.decode(base64.b64encode(head).decode(), "images[0]") == head
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
     [
-        (ollama.generate_request, {"suffix": "x"}, "suffix"),
-        (ollama.generate_request, {"images": ["aGk="]}, "images"),
-        (ollama.chat_request, {"tools": [{"type": "function"}]}, "tools"),
-        (ollama.chat_request, {"messages": [{"role": "user", "images": ["aGk="]}]}, "messages[0].images"),
+        ("!", 0),
+        ("data:image/png;base64,aGk=", 4),
+        ("aGk", 0),
+        ("aGkhaGk", 4),
+        ("aG-_", 2),
+        ("a===", 1),
+        ("YQ=x", 3),
+        ("YQ==YQ==", 4),
+        ("aGk=x", 4),
+        ("aG\nk!", 4),
     ],
 )
-def test_what_comes_later_in_one_request(parse: Callable[[Any], Any], body: Any, field: str) -> None:
-    with pytest.raises(NotSupportedYet) as refused:
-        parse({"model": "m"} | body)
-    assert refused.value.field == field
+def test_what_is_no_base64(text: str, at: int) -> None:
+    with pytest.raises(BadRequest) as refused:
+        ollama.generate_request({"model": "m", "images": [text]})
+    assert refused.value.message == f"illegal base64 data at input byte {at}"
 
 
-@pytest.mark.parametrize("value", [None, "", [], {}, False])
-def test_empty_values_of_later_fields_pass(value: Any) -> None:
-    empty = {"think": value} if value is None or value is False else {}
-    given = ollama.chat_request({"model": "m", "format": value, "tools": value} | empty)
-    assert (given.model, given.think or None) == ("m", None)
+def test_what_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadRequest, match=r'"messages\[0\].images\[1\]" must be base64 of a PNG'):
+        ollama.chat_request(
+            {"model": "m", "messages": [{"images": [base64.b64encode(PNG).decode(), "aGk="]}]},
+        )
+    monkeypatch.setattr(media, "MAX_FILE", 8)
+    with pytest.raises(BadRequest, match=r'"images\[0\]" holds 13 bytes'):
+        ollama.generate_request({"model": "m", "images": [base64.b64encode(PNG).decode()]})
+    with pytest.raises(BadRequest, match='"images" holds 257 files'):
+        ollama.generate_request({"model": "m", "images": [""] * 257})
+
+
+def test_tools() -> None:
+    bare = {"Function": {"NAME": "f", "parameters": None, "strict": True}}
+    assert ollama.chat_request({"model": "m", "tools": [WEATHER, bare]}).tools == (
+        WEATHER,
+        {"type": "function", "function": {"name": "f", "strict": True}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ({}, 'field "tools[0].function.name" must name the function'),
+        ({"name": 1}, 'field "tools[0].function.name" must be a string, got a number'),
+        ({"name": "f", "description": []}, 'field "tools[0].function.description" must be a string, got an array'),
+        ({"name": "f", "parameters": "x"}, 'field "tools[0].function.parameters" must be an object, got a string'),
+        (
+            {"name": "f", "parameters": {"properties": []}},
+            'field "tools[0].function.parameters.properties" must be an object, got an array',
+        ),
+        (
+            {"name": "f", "parameters": {"properties": {"a": {"anyOf": [True]}}}},
+            'field "tools[0].function.parameters.properties.a.anyOf[0]" must be an object, got a boolean',
+        ),
+        (
+            {"name": "f", "parameters": {"type": 1}},
+            'field "tools[0].function.parameters.type" must be a string or an array of strings, got a number',
+        ),
+        (
+            {"name": "f", "parameters": {"required": [1]}},
+            'field "tools[0].function.parameters.required" must be an array of strings',
+        ),
+    ],
+)
+def test_wrong_tools(function: Any, message: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        ollama.chat_request({"model": "m", "tools": [{"type": "function", "function": function}]})
+    assert refused.value.message == message
+
+
+def test_more_tools_than_anybody_needs() -> None:
+    with pytest.raises(BadRequest, match='"tools" holds 257 tools; at most 256'):
+        ollama.chat_request({"model": "m", "tools": [WEATHER] * 257})
+
+
+def test_what_cannot_be_text_is_replaced_in_tools_too() -> None:
+    tool = {
+        "function": {
+            "name": "f",
+            "description": "\ud800",
+            "parameters": {"properties": {"\udfff": {"enum": ["\ud800"]}}},
+        }
+    }
+    [made] = ollama.chat_request({"model": "m", "tools": [tool]}).tools
+    assert json.dumps(made, ensure_ascii=False).encode().decode().count("\ufffd") == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "ignored"),
+    [
+        ({"model": "m", "prompt": "x"}, ()),
+        ({"model": "m", "nosuch": 1, "Other": {}, "gone": None}, ("nosuch", "Other")),
+        ({"model": "m", "options": {"seed": 1, "mirostat": 2, "null": None}}, ("options.mirostat",)),
+        ({"model": "m", "tools": []}, ("tools",)),
+        ({"model": "m", "a b": 1, "x\r\ny": 1, "": 1, "é": 1, "c" * 65: 1, "d" * 64: 1}, ("d" * 64,)),
+        ({"model": "m"} | {f"f{number}": 1 for number in range(30)}, tuple(f"f{number}" for number in range(20))),
+    ],
+)
+def test_fields_that_nobody_reads(body: dict[str, Any], ignored: tuple[str, ...]) -> None:
+    sent = Body(body)
+    ollama.generate_request(sent)
+    assert sent.ignored() == ignored
+
+
+def test_fields_of_objects_that_are_read_one_by_one() -> None:
+    sent = Body({"outer": {"known": 1, "Unknown": 2, "later": 3}, "more": 1, "else": 2})
+    assert Fields(sent).child("outer").integer("known") == 1
+    assert sent.ignored() == ("more", "else", "outer.Unknown", "outer.later")
+    again = Fields(sent)
+    assert (again.integer("more"), again.child("outer").integer("later")) == (1, 3)
+    assert sent.ignored() == ("else", "outer.Unknown")
+    assert Body({"a": 1}).ignored() == ()  # nobody has looked yet
 
 
 @pytest.mark.parametrize(
@@ -130,6 +258,12 @@ def test_empty_values_of_later_fields_pass(value: Any) -> None:
         ({"top_logprobs": 1.5}, 'field "top_logprobs" must be an integer, got a number'),
         ({"top_logprobs": 21}, "top_logprobs must be between 0 and 20"),
         ({"top_logprobs": -1}, "top_logprobs must be between 0 and 20"),
+        ({"format": "xml"}, r'invalid format: "\"xml\""; expected "json" or a valid JSON Schema object'),
+        ({"format": []}, 'invalid format: "[]"; expected "json" or a valid JSON Schema object'),
+        ({"format": False}, 'invalid format: "false"; expected "json" or a valid JSON Schema object'),
+        ({"format": deep(65)}, 'field "format" is nested too deeply; at most 64 levels are taken'),
+        ({"images": "aGk="}, 'field "images" must be an array, got a string'),
+        ({"suffix": 1}, 'field "suffix" must be a string, got a number'),
         ({"options": deep(65)}, 'field "options" is nested too deeply; at most 64 levels are taken'),
         ({"keep_alive": 10**400}, "number out of range: keep_alive must be a number of seconds that a float64 holds"),
         ({"keep_alive": "5"}, 'time: missing unit in duration "5"'),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NoReturn
 
 from ollama_jupyter.errors import BadRequest
@@ -15,11 +15,14 @@ from ollama_jupyter.errors import BadRequest
 _BLANK = " \t\r\n"
 _NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "an array", dict: "an object"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 MAX_ELEMENTS = 10_000
 """Elements of all arrays of one body that are read one by one: each costs microseconds, and megabytes hold millions."""
 MAX_DEPTH = 64
 """Levels of an object that is passed on as it is. What writes or renders it works recursively."""
+MAX_IGNORED = 20
+"""Unknown names of a body that are told."""
 
 
 def _no_constant(text: str) -> NoReturn:
@@ -71,20 +74,76 @@ def whole_text(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text) if _SURROGATE.search(text) else text
 
 
+def whole_value(value: Any) -> Any:
+    """A decoded value, every text in it as `whole_text` has it. For values of a bounded depth: it is recursive."""
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, dict):
+        return {whole_text(key): whole_value(held) for key, held in value.items()}
+    return [whole_value(held) for held in value] if isinstance(value, list) else value
+
+
+class Body(dict[str, Any]):
+    """A decoded request body that knows which of its fields were read, by any `Fields` of it."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.reader: Fields | None = None
+
+    def ignored(self) -> tuple[str, ...]:
+        """The names that are known to nobody, at most MAX_IGNORED of those that a header can carry."""
+        names = self.reader.unread() if self.reader else []
+        return tuple(name for name in names if _PLAIN_NAME.fullmatch(name))[:MAX_IGNORED]
+
+
 class Fields:
     """One JSON object under reading. `path` is where it stands in the body, for messages: `messages[0].`."""
 
     def __init__(self, raw: Mapping[str, Any], path: str = "", parent: Fields | None = None) -> None:
         self._values = {key.lower(): value for key, value in raw.items() if value is not None}
+        self._spelled = {key.lower(): key for key in raw}
+        self._asked: set[str] = set()
+        self._inner: dict[str, list[str]] = {}  # unknown names inside of objects that are passed on as they are
+        self._children: dict[str, Fields] = {}
         self._path = path
         self._read: list[int] = parent._read if parent else [0]  # elements so far, one count for the whole body
+        if isinstance(raw, Body):
+            raw.reader = self._share(raw.reader)
+
+    def _share(self, earlier: Fields | None) -> Fields:
+        """What is read here counts for whoever read the same object before, and the other way round."""
+        if earlier is None:
+            return self
+        self._asked, self._inner, self._children = earlier._asked, earlier._inner, earlier._children
+        return earlier
 
     def __contains__(self, name: str) -> bool:
+        self._asked.add(name)
         return name in self._values
 
     def get(self, name: str) -> Any:
         """The value as decoded, or None."""
+        self._asked.add(name)
         return self._values.get(name)
+
+    def child(self, name: str) -> Fields:
+        """The object of that name, to be read field by field; what nobody reads in it counts as ignored too."""
+        child = Fields(self.mapping(name), f"{self.label(name)}.", self)
+        self._children[name] = child._share(self._children.get(name))
+        return child
+
+    def known(self, name: str, names: Container[str]) -> dict[str, Any]:
+        """As `mapping`, for an object of which only the fields `names` have an effect."""
+        values = self.mapping(name)
+        unknown = [key for key, value in values.items() if value is not None and key not in names]
+        self._inner[name] = [f"{self.label(name)}.{key}" for key in unknown]
+        return values
+
+    def unread(self) -> list[str]:
+        """The full names of the fields that nobody has asked for, as they were sent."""
+        own = [self.label(self._spelled[name]) for name in self._values if name not in self._asked]
+        inner = (name for names in self._inner.values() for name in names)
+        return [*own, *inner, *(name for child in self._children.values() for name in child.unread())]
 
     def label(self, name: str) -> str:
         """The field's full name."""
@@ -127,7 +186,7 @@ class Fields:
         value: dict[str, Any] = self._typed(name, dict) or {}
         if not _is_shallow(value):
             raise BadRequest(f'field "{self.label(name)}" is nested too deeply; at most {MAX_DEPTH} levels are taken')
-        return value
+        return whole_value(value)  # type: ignore[no-any-return]
 
     def array(self, name: str) -> list[Any]:
         """An array, empty where absent."""

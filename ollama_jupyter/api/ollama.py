@@ -1,18 +1,20 @@
-"""Ollama's requests: the bodies of `/api/*` to neutral requests.
-
-What a later version brings is refused by name, never passed over in silence. Reference: Ollama 0.33, `api/types.go`.
-"""
+"""Ollama's requests: the bodies of `/api/*` to neutral requests. Reference: Ollama 0.33, `api/types.go`."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from ollama_jupyter.api import media
 from ollama_jupyter.api.fields import Fields
+from ollama_jupyter.api.tools import tools
 from ollama_jupyter.durations import parse_keep_alive
 from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
 from ollama_jupyter.messages import (
+    OPTIONS,
     ChatRequest,
     CreateRequest,
+    Format,
     GenerateRequest,
     Message,
     PullRequest,
@@ -21,6 +23,7 @@ from ollama_jupyter.messages import (
 )
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
+_MAX_QUOTED = 200  # characters of a wrong value that are said back
 _THINK_WORDS = '"high", "medium", "low", "max", true, or false'
 
 
@@ -32,46 +35,50 @@ def generate_request(body: dict[str, Any]) -> GenerateRequest:
 
     Raises:
         BadRequest: for a wrong type or a value out of range.
-        NotSupportedYet: for a field that a later version acts on.
         ModelNotFound: for an empty model name, as Ollama answers it here.
     """
     fields = Fields(body)
-    refuse_later(fields, "suffix", "images")
     common = _common(fields)
     if not common["model"].strip():
         raise ModelNotFound("")
     return GenerateRequest(
         **common,
         prompt=fields.text("prompt"),
+        suffix=fields.text("suffix"),
         system=fields.text("system") or None,
         template=fields.text("template") or None,
         context=_tokens(fields, "context"),
         raw=fields.flag("raw", False),
+        images=media.files(fields, "images"),
     )
 
 
 def chat_request(body: dict[str, Any]) -> ChatRequest:
     """The body of `/api/chat`. Raises as `generate_request`, but an empty model name is a BadRequest."""
     fields = Fields(body)
-    refuse_later(fields, "tools")
     common = _common(fields)
     messages = tuple(message(entry) for entry in fields.objects("messages"))
+    offered = tools(fields)
     _require(common["model"])
-    return ChatRequest(**common, messages=messages)
+    return ChatRequest(**common, messages=messages, tools=offered)
 
 
 def _common(fields: Fields) -> dict[str, Any]:
     """What generate and chat share."""
-    refuse_later(fields, "format")
-    _refuse_logprobs(fields)
+    top = fields.integer("top_logprobs") or 0
+    if not 0 <= top <= 20:
+        raise BadRequest("top_logprobs must be between 0 and 20")
     return {
         "model": fields.text("model"),
         "stream": fields.flag("stream", True),
         "keep_alive": _keep_alive(fields),
-        "options": fields.mapping("options"),
+        "options": fields.known("options", OPTIONS),
         "truncate": fields.flag("truncate", True),
         "shift": fields.flag("shift", True),
-        "think": _think(fields),
+        "think": think(fields),
+        "format": _format(fields),
+        "logprobs": fields.flag("logprobs", False),
+        "top_logprobs": top,
         "debug_render_only": fields.flag("_debug_render_only", False),
     }
 
@@ -83,26 +90,28 @@ def refuse_later(fields: Fields, *names: str) -> None:
             raise NotSupportedYet(fields.label(name))
 
 
-def _refuse_logprobs(fields: Fields) -> None:
-    top = fields.integer("top_logprobs") or 0
-    if not 0 <= top <= 20:
-        raise BadRequest("top_logprobs must be between 0 and 20")
-    if fields.flag("logprobs", False):
-        raise NotSupportedYet("logprobs")
-    if top:
-        raise NotSupportedYet("top_logprobs")
-
-
-def _think(fields: Fields) -> bool | None:
-    """None or False: neither level nor True is acted on yet, and other values are wrong."""
+def think(fields: Fields) -> bool | str | None:
+    """Whether to think, and how hard; None leaves it to the model."""
     value = fields.get("think")
-    if value is True or value in _THINK_LEVELS:
-        raise NotSupportedYet("think")
-    if value is None or value is False or value == "":
-        return False if value is False else None
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or value in _THINK_LEVELS:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, str):
         raise BadRequest(f'invalid think value: "{value}" (must be {_THINK_WORDS})')
     raise BadRequest(f"think must be a boolean or string ({_THINK_WORDS})")
+
+
+def _format(fields: Fields) -> Format | None:
+    value = fields.get("format")
+    if value is None or value == "":
+        return None
+    if value == "json":
+        return Format("json")
+    if isinstance(value, dict):
+        return Format("schema", fields.mapping("format"))
+    sent = json.dumps(json.dumps(value))[:_MAX_QUOTED]
+    raise BadRequest(f'invalid format: {sent}; expected "json" or a valid JSON Schema object')
 
 
 def _keep_alive(fields: Fields) -> float | None:
@@ -121,11 +130,11 @@ def _tokens(fields: Fields, name: str) -> tuple[int, ...]:
 
 def message(fields: Fields) -> Message:
     """One message of a conversation. Any role is taken, in lower case; tool arguments must be an object."""
-    refuse_later(fields, "images")
     return Message(
         role=fields.text("role").lower(),
         content=fields.text("content"),
         thinking=fields.text("thinking"),
+        images=media.files(fields, "images"),
         tool_calls=tuple(_tool_call(call) for call in fields.objects("tool_calls")),
         tool_name=fields.text("tool_name"),
         tool_call_id=fields.text("tool_call_id"),

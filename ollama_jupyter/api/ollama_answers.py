@@ -15,6 +15,8 @@ from ollama_jupyter.messages import (
     Progress,
     RunningModel,
     Stats,
+    TokenLogprob,
+    ToolCall,
     Truncated,
 )
 
@@ -28,26 +30,64 @@ def error(message: str) -> dict[str, Any]:
 
 def generate_chunk(model: str, chunk: Chunk) -> dict[str, Any]:
     """A line of `/api/generate`, or the whole answer. `model` is echoed as the client sent it."""
-    answer: dict[str, Any] = {"model": model, "created_at": utc_now(), "response": chunk.text, "done": chunk.done}
-    if chunk.done_reason:
-        answer["done_reason"] = chunk.done_reason
-    if chunk.context:
-        answer["context"] = list(chunk.context)
-    return answer | _metrics(chunk.stats) | _debug(chunk) | _truncated(chunk.truncated)
+    return {
+        "model": model,
+        "created_at": utc_now(),
+        "response": chunk.text,
+        **_filled(thinking=chunk.thinking),
+        "done": chunk.done,
+        **_filled(done_reason=chunk.done_reason, context=list(chunk.context)),
+        **_metrics(chunk.stats),
+        **_filled(tool_calls=_calls(chunk)),
+        **_debug(chunk),
+        **_filled(logprobs=[logprob(item) for item in chunk.logprobs]),
+        **_ours(chunk),
+    }
 
 
 def chat_chunk(model: str, chunk: Chunk) -> dict[str, Any]:
     """A line of `/api/chat`, or the whole answer."""
     role = "" if chunk.rendered is not None else "assistant"
-    answer: dict[str, Any] = {
+    return {
         "model": model,
         "created_at": utc_now(),
-        "message": {"role": role, "content": chunk.text},
+        "message": {
+            "role": role,
+            "content": chunk.text,
+            **_filled(thinking=chunk.thinking, tool_calls=_calls(chunk)),
+        },
         "done": chunk.done,
+        **_filled(done_reason=chunk.done_reason),
+        **_debug(chunk),
+        **_filled(logprobs=[logprob(item) for item in chunk.logprobs]),
+        **_metrics(chunk.stats),
+        **_ours(chunk),
     }
-    if chunk.done_reason:
-        answer["done_reason"] = chunk.done_reason
-    return answer | _debug(chunk) | _metrics(chunk.stats) | _truncated(chunk.truncated)
+
+
+def _filled(**values: Any) -> dict[str, Any]:
+    """Those that are not empty: Ollama leaves the others out."""
+    return {name: value for name, value in values.items() if value}
+
+
+def _calls(chunk: Chunk) -> list[dict[str, Any]]:
+    return [_call(call) for call in chunk.tool_calls]
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"index": call.index, "name": call.name, "arguments": dict(call.arguments)}
+    return {**_filled(id=call.id), "function": function}
+
+
+def logprob(item: TokenLogprob) -> dict[str, Any]:
+    """A token's logarithm as Ollama and, with the same names, OpenAI have it."""
+    top = [_plain_logprob(other) for other in item.top]
+    return _plain_logprob(item) | _filled(top_logprobs=top)
+
+
+def _plain_logprob(item: TokenLogprob) -> dict[str, Any]:
+    # JSON has no infinity: OpenAI's word for "as good as impossible" is -9999.
+    return {"token": item.token, "logprob": max(item.logprob, -9999.0), "bytes": list(item.bytes)}
 
 
 def _metrics(stats: Stats | None) -> dict[str, int]:
@@ -65,12 +105,15 @@ def _metrics(stats: Stats | None) -> dict[str, int]:
 
 
 def _debug(chunk: Chunk) -> dict[str, Any]:
-    return {} if chunk.rendered is None else {"_debug_info": {"rendered_template": chunk.rendered}}
+    if chunk.rendered is None:
+        return {}
+    return {"_debug_info": {"rendered_template": chunk.rendered, **_filled(image_count=chunk.image_count)}}
 
 
-def _truncated(cut: Truncated | None) -> dict[str, Any]:
-    """Ours, not Ollama's: what was cut from an over-long prompt."""
-    return {} if cut is None else {"truncated": truncated(cut)}
+def _ours(chunk: Chunk) -> dict[str, Any]:
+    """What Ollama does not tell: a call that is none, and, at the end, what was cut from the prompt."""
+    cut = truncated(chunk.truncated) if chunk.truncated and chunk.done else None
+    return _filled(tool_parse_error=chunk.tool_parse_error, truncated=cut)
 
 
 def truncated(cut: Truncated) -> dict[str, int]:

@@ -29,6 +29,7 @@ log = logging.getLogger("ollama_jupyter.server")
 JSON = "application/json; charset=utf-8"
 NDJSON = "application/x-ndjson"
 PLAIN = "text/plain"
+IGNORED = "x-ignored-fields"
 
 LINGER_S = 2.0
 """Seconds for which a body is thrown away after an early answer. Closing at once would reset the connection, and a
@@ -110,17 +111,23 @@ class Resource(web.RequestHandler):
     async def read(self, convert: Callable[[dict[str, Any]], T], *, empty: str = "missing request body") -> T:
         """What the body asks for, by `convert`. A large body is read in a thread, so that the loop goes on.
 
+        Fields that `convert` does not ask for are ignored, as the originals do, and told in a header.
+
         Raises:
             BadRequest: if the body is no object, and whatever `convert` raises.
         """
 
-        def work() -> T:
+        def work() -> tuple[T, tuple[str, ...]]:
             try:
-                return convert(self.body.decode(empty=empty))
+                body = self.body.decode(empty=empty)
+                return convert(body), body.ignored()
             except RecursionError:
                 raise BadRequest("the request body is nested too deeply") from None
 
-        return await asyncio.to_thread(work) if self.body.is_large else work()
+        value, ignored = await asyncio.to_thread(work) if self.body.is_large else work()
+        if ignored:
+            self.set_header(IGNORED, ", ".join(ignored))
+        return value
 
     def answer_early(self, refusal: Exception | None) -> None:
         """Answer now (with the refusal, or with what was set), throw the rest of the body away for a moment, close."""

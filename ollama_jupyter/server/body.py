@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from ollama_jupyter.api.fields import decode_object, image_size
-from ollama_jupyter.errors import BodyTooLarge, NotSupportedYet
+from ollama_jupyter.api.fields import Body, decode_object, image_size
+from ollama_jupyter.errors import BodyTooLarge
 
 MAX_BODY = 64 * 2**20
 """Bytes of a JSON body, images and all."""
@@ -19,8 +18,6 @@ LARGE = 2**18
 
 _MIN_RUN = 256
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"
-# In JSON a quote inside a string stands behind a backslash, so this is a key wherever it is found.
-_IMAGES = re.compile(rb'"(?:images|image_url)"\s*:\s*[\["{]', re.IGNORECASE)
 _RUN = re.compile(rb"[A-Za-z0-9+/=\\]{%d,}" % _MIN_RUN)
 
 
@@ -65,7 +62,6 @@ class JsonBody:
 
     Raises:
         BodyTooLarge: from `feed` while the body arrives, or from `decode` for a text that looked like base64.
-        NotSupportedYet: from `feed` for a large body of images, which nothing reads yet.
     """
 
     def __init__(self) -> None:
@@ -77,21 +73,18 @@ class JsonBody:
         return len(self._data) > LARGE
 
     def feed(self, chunk: bytes) -> None:
-        before = len(self._data)
         self._data += chunk
-        if before <= MAX_TEXT < len(self._data) and _IMAGES.search(self._data):
-            raise NotSupportedYet("images")
         if len(self._data) > MAX_BODY:
             raise too_large()
         self._meter.feed(chunk)
         if self._meter.text > MAX_TEXT:
             raise too_much_text()
 
-    def decode(self, *, empty: str = "missing request body") -> dict[str, Any]:
+    def decode(self, *, empty: str = "missing request body") -> Body:
         """The object in the body. Raises BadRequest where it is none."""
         size = len(self._data)
         body = decode_object(bytes(self._data), empty=empty)
         self._data.clear()
         if size > MAX_TEXT and size - image_size(body) > MAX_TEXT:
             raise too_much_text()
-        return body
+        return Body(body)

@@ -10,6 +10,7 @@ OllamaJupyterError (500)
 │   ├── ConversionError        a folder of safetensors that cannot become a GGUF
 │   ├── TemplateError          a chat template that does not parse, or ran over its limits
 │   ├── PromptTooLong          the prompt does not fit and may not be cut
+│   ├── CallUnfinished         a tool call that had to be made, and did not fit into what was allowed
 │   └── NotSupportedYet        a request field that a later version brings
 ├── Forbidden (403)
 ├── NotFound (404)
@@ -80,6 +81,10 @@ class TemplateError(BadRequest):
 
 
 class PromptTooLong(BadRequest):
+    pass
+
+
+class CallUnfinished(BadRequest):
     pass
 
 

@@ -93,11 +93,19 @@ class Renderer:
         return self.chat(messages, think=think)
 
     def template(
-        self, template_text: str, *, system: str, prompt: str, think: Think = None, images: tuple[bytes, ...] = ()
+        self,
+        template_text: str,
+        *,
+        system: str,
+        prompt: str,
+        suffix: str = "",
+        think: Think = None,
+        images: tuple[bytes, ...] = (),
     ) -> Rendered:
         """The prompt of `/api/generate` with a `template` of the request's own, which is always Go's language."""
         (turn,), images = place_images([Message("user", prompt, images=images)])
-        return self._rendered(render_generate(template_text, system=system, prompt=turn.content, think=think), images)
+        text = render_generate(template_text, system=system, prompt=turn.content, suffix=suffix, think=think)
+        return self._rendered(text, images)
 
     def suffix(self, prompt: str, suffix: str, *, think: Think = None) -> Rendered:
         """Fill in the middle by the model's Go template, else by the tokens that its vocabulary has for that.

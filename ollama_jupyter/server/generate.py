@@ -15,6 +15,8 @@ from ollama_jupyter.server.base import Resource
 
 Chunks = AsyncGenerator[Chunk, None]
 
+TRUNCATED = "x-truncated-tokens"
+
 
 def unfinished() -> EngineError:
     """The engine's stream stopped without its last chunk."""
@@ -29,13 +31,41 @@ async def next_chunk(chunks: Chunks) -> Chunk:
         raise unfinished() from None
 
 
+async def first_chunk(resource: Resource, chunks: Chunks) -> Chunk:
+    """The first chunk. Tells in a header how many tokens of the prompt were cut: once bytes go out, it is too late."""
+    first = await next_chunk(chunks)
+    if first.truncated:
+        resource.set_header(TRUNCATED, str(first.truncated.tokens))
+    return first
+
+
 async def whole(first: Chunk, chunks: Chunks) -> Chunk:
-    """All chunks as one: the text of all, the rest of the last."""
-    texts, last = [first.text], first
-    while not last.done:
-        last = await next_chunk(chunks)
-        texts.append(last.text)
-    return replace(last, text="".join(texts))
+    """All chunks of one answer as one: the texts, calls and logprobs of all, the rest of the last."""
+    (answer,) = await wholes(first, chunks, 1)
+    return answer
+
+
+async def wholes(first: Chunk, chunks: Chunks, n: int) -> list[Chunk]:
+    """All chunks of `n` answers, each as one, in their order."""
+    parts: list[list[Chunk]] = [[] for _ in range(n)]
+    chunk, left = first, n
+    while True:
+        parts[chunk.index].append(chunk)
+        left -= chunk.done
+        if not left:
+            return [_joined(answer) for answer in parts]
+        chunk = await next_chunk(chunks)
+
+
+def _joined(parts: list[Chunk]) -> Chunk:
+    return replace(
+        parts[-1],
+        text="".join(part.text for part in parts),
+        thinking="".join(part.thinking for part in parts),
+        tool_calls=tuple(call for part in parts for call in part.tool_calls),
+        tool_parse_error=next((part.tool_parse_error for part in parts if part.tool_parse_error), ""),
+        logprobs=tuple(item for part in parts for item in part.logprobs),
+    )
 
 
 class Generate(Resource):
@@ -52,7 +82,7 @@ class Generate(Resource):
     async def respond(self, chunks: Chunks, stream: bool, render: Callable[[Chunk], dict[str, Any]]) -> None:
         """Handshakes and rendered prompts are one object even where a stream was asked for."""
         async with aclosing(chunks):
-            first = await next_chunk(chunks)
+            first = await first_chunk(self, chunks)
             if first.is_handshake:
                 self.answer(render(first))
             elif stream:

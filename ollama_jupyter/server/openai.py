@@ -10,7 +10,7 @@ from ollama_jupyter.api import openai
 from ollama_jupyter.api.wire import encode
 from ollama_jupyter.messages import Chunk
 from ollama_jupyter.server.base import Resource
-from ollama_jupyter.server.generate import Chunks, next_chunk, whole
+from ollama_jupyter.server.generate import Chunks, first_chunk, next_chunk, whole
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -45,7 +45,7 @@ class ChatCompletions(OpenAIResource):
         request, include_usage = await self.read(openai.chat_request, empty="EOF")
         completion = openai.Completion(request.model)
         async with aclosing(self.ollama.service.chat(request)) as chunks:
-            first = await next_chunk(chunks)
+            first = await first_chunk(self, chunks)
             if request.stream:
                 await self.stream(self._events(completion, first, chunks, include_usage), EVENTS)
             else:

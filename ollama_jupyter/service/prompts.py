@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ollama_jupyter.errors import BadRequest, PromptTooLong
 from ollama_jupyter.manager import Lease
 from ollama_jupyter.messages import ChatRequest, GenerateRequest, Message, Options, Truncated
 from ollama_jupyter.prompt import fit
+from ollama_jupyter.prompt.output import Output, Parser, Setup, output_for
 from ollama_jupyter.prompt.select import Rendered, Renderer, assemble, for_generate
 from ollama_jupyter.service import pool
 from ollama_jupyter.store.models import Model
@@ -21,69 +24,123 @@ _NO_SHIFT = (
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt ready for the engine, and what had to go to make it fit."""
+    """A prompt ready for the engine, the text that it was, and what had to go to make it fit."""
 
     tokens: tuple[int, ...]
+    text: str
     truncated: Truncated | None = None
 
 
-def render_generate(renderer: Renderer, model: Model, request: GenerateRequest) -> Rendered:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request with the model that it is for. Its `think` is decided, its tools are those that templates shall see."""
+
+    model: Model
+    renderer: Renderer
+    request: ChatRequest | GenerateRequest
+    options: Options
+
+    @property
+    def output(self) -> Output:
+        """How the answer is written. A raw prompt keeps the builtin parser out."""
+        if isinstance(self.request, GenerateRequest) and self.request.raw:
+            kind: Literal["go", "jinja"] = "jinja" if self.renderer.native else "go"
+            return output_for(parser="", kind=kind, source=self.renderer.source)
+        return self.renderer.output
+
+    def parser(self, prompt: str) -> Parser:
+        """What takes an answer to the prompt apart."""
+        tools = self.request.tools if isinstance(self.request, ChatRequest) else ()
+        return self.output.make(Setup(tools, bool(self.request.think), prompt))
+
+    def rendered(self) -> Rendered:
+        """The prompt as a text, whether it fits or not."""
+        if isinstance(self.request, ChatRequest):
+            return self._chat(self.request, self._messages(self.request))
+        return _generate(self.renderer, self.model, self.request)
+
+    def prompt(self, lease: Lease) -> Prompt:
+        """The prompt as tokens that fit the window of the lease.
+
+        Raises:
+            PromptTooLong: it does not fit, and may not be cut.
+            BadRequest, TemplateError: it cannot be made.
+        """
+        deadline = time.monotonic() + pool.DEADLINE
+        if isinstance(self.request, ChatRequest):
+            return self._chat_prompt(self.request, lease, deadline)
+        return self._generate_prompt(self.request, lease, deadline)
+
+    def _chat(self, request: ChatRequest, messages: Sequence[Message]) -> Rendered:
+        return self.renderer.chat(messages, think=request.think, tools=request.tools)
+
+    def _messages(self, request: ChatRequest) -> tuple[Message, ...]:
+        forgets = _forgets_thinking(self.model)
+        return assemble(self.model.system, self.model.messages, request.messages, forget_thinking=forgets)
+
+    def _chat_prompt(self, request: ChatRequest, lease: Lease, deadline: float) -> Prompt:
+        def render(kept: Sequence[Message]) -> tuple[str, list[int]]:
+            rendered = self._chat(request, kept)
+            return rendered.text, _tokenize(lease, rendered, deadline)
+
+        fitted = fit.fit(
+            self._messages(request),
+            render=render,
+            count=lambda prompt: len(prompt[1]),
+            num_ctx=lease.num_ctx,
+            truncate=request.truncate,
+        )
+        text, tokens = fitted.prompt
+        return self._cut(tokens, text, lease, fitted.dropped_messages, fitted.dropped_tokens)
+
+    def _generate_prompt(self, request: GenerateRequest, lease: Lease, deadline: float) -> Prompt:
+        rendered = self.rendered()
+        if request.context:
+            rendered = Rendered(lease.vocab.text(request.context) + rendered.text, has_bos=True)
+        tokens = _tokenize(lease, rendered, deadline)
+        if not request.truncate and len(tokens) > lease.num_ctx:
+            raise fit.too_long(len(tokens), lease.num_ctx)
+        return self._cut(tokens, rendered.text, lease)
+
+    def _cut(self, tokens: list[int], text: str, lease: Lease, messages: int = 0, dropped: int = 0) -> Prompt:
+        """Cut tokens where whole messages were not enough."""
+        if len(tokens) >= lease.num_ctx and not self.request.shift:
+            raise PromptTooLong(_NO_SHIFT)
+        kept, cut = fit.cut_tokens(tokens, lease.num_ctx, self.options.num_keep, lease.vocab.adds_bos)
+        if not kept:
+            raise BadRequest("the prompt is empty after templating")
+        truncated = Truncated(messages, dropped + cut, lease.num_ctx) if messages or cut else None
+        return Prompt(tuple(kept), text, truncated)
+
+
+def _generate(renderer: Renderer, model: Model, request: GenerateRequest) -> Rendered:
+    """`raw` goes before all, then the request's own template, then a suffix."""
     if request.raw:
-        return Rendered(request.prompt, has_bos=False)
+        return Rendered(request.prompt, has_bos=False, images=request.images)
     if request.template:
-        system = request.system or model.system
-        return renderer.template(request.template, system=system, prompt=request.prompt, think=request.think)
+        return renderer.template(
+            request.template,
+            system=request.system or model.system,
+            prompt=request.prompt,
+            suffix=request.suffix,
+            think=request.think,
+            images=request.images,
+        )
+    if request.suffix:
+        return renderer.suffix(request.prompt, request.suffix, think=request.think)
     messages = for_generate(
         request.prompt,
         system=request.system,
         model_system=model.system,
         model_messages=model.messages,
         has_context=bool(request.context),
+        images=request.images,
     )
     return renderer.generate(messages, think=request.think)
 
 
-def generate_prompt(
-    lease: Lease, renderer: Renderer, model: Model, request: GenerateRequest, options: Options
-) -> Prompt:
-    rendered = render_generate(renderer, model, request)
-    if request.context:
-        rendered = Rendered(lease.vocab.text(request.context) + rendered.text, has_bos=True)
-    tokens = _tokenize(lease, rendered, time.monotonic() + pool.DEADLINE)
-    if not request.truncate and len(tokens) > lease.num_ctx:
-        raise fit.too_long(len(tokens), lease.num_ctx)
-    return _cut(tokens, lease, options, request.shift)
-
-
-def chat_prompt(lease: Lease, renderer: Renderer, model: Model, request: ChatRequest, options: Options) -> Prompt:
-    deadline = time.monotonic() + pool.DEADLINE
-    fitted = fit.fit(
-        messages_of(model, request),
-        render=lambda kept: _tokenize(lease, renderer.chat(kept, think=request.think), deadline),
-        count=len,
-        num_ctx=lease.num_ctx,
-        truncate=request.truncate,
-    )
-    return _cut(fitted.prompt, lease, options, request.shift, fitted.dropped_messages, fitted.dropped_tokens)
-
-
-def messages_of(model: Model, request: ChatRequest) -> tuple[Message, ...]:
-    return assemble(model.system, model.messages, request.messages, forget_thinking=_forgets_thinking(model))
-
-
 def _tokenize(lease: Lease, rendered: Rendered, deadline: float) -> list[int]:
     return lease.vocab.tokenize(rendered.text, add_special=not rendered.has_bos, deadline=deadline)
-
-
-def _cut(tokens: list[int], lease: Lease, options: Options, shift: bool, messages: int = 0, dropped: int = 0) -> Prompt:
-    """Cut tokens where whole messages were not enough."""
-    if len(tokens) >= lease.num_ctx and not shift:
-        raise PromptTooLong(_NO_SHIFT)
-    kept, cut = fit.cut_tokens(tokens, lease.num_ctx, options.num_keep, lease.vocab.adds_bos)
-    if not kept:
-        raise BadRequest("the prompt is empty after templating")
-    truncated = Truncated(messages, dropped + cut, lease.num_ctx) if messages or cut else None
-    return Prompt(tuple(kept), truncated)
 
 
 def _forgets_thinking(model: Model) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from ollama_jupyter.prompt.renderers.table import Render, names, renderer_named
+from ollama_jupyter.prompt.renderers.common import Render
+from ollama_jupyter.prompt.renderers.table import names, renderer_named
 
 __all__ = ["Render", "names", "renderer_named"]

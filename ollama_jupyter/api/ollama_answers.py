@@ -25,6 +25,20 @@ def error(message: str) -> dict[str, Any]:
     return {"error": message}
 
 
+def unauthorized() -> dict[str, Any]:
+    """Nobody is signed in. The address names neither the machine nor its key, which Ollama's does."""
+    return {"error": "unauthorized", "signin_url": "https://ollama.com/signin"}
+
+
+def signed_out() -> dict[str, Any]:
+    return error("you are not currently signed in")
+
+
+def status() -> dict[str, Any]:
+    """There is no cloud here, by our own doing."""
+    return {"cloud": {"disabled": True, "source": "config"}}
+
+
 # ---- generate and chat ------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tornado import web
 
+from ollama_jupyter.server.account import Key, Me, Recommendations, SignOut, Status, WebFetch, WebSearch
 from ollama_jupyter.server.base import Resource, Verb
 from ollama_jupyter.server.blobs import Blob
 from ollama_jupyter.server.generate import Chat, Generate
@@ -18,6 +19,13 @@ from ollama_jupyter.server.tools import Doctor, Scan, Verify
 ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"", Root),
     (r"/api/version", Version),
+    (r"/api/status", Status),
+    (r"/api/me", Me),
+    (r"/api/signout", SignOut),
+    (r"/api/user/keys/([^/]+)", Key),
+    (r"/api/experimental/web_search", WebSearch),
+    (r"/api/experimental/web_fetch", WebFetch),
+    (r"/api/experimental/model-recommendations", Recommendations),
     (r"/api/tags", Tags),
     (r"/api/ps", Ps),
     (r"/api/show", Show),

@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "modelfile",
         "gguf",
         "prompt.select",
+        "prompt.families",
         "prompt.gotemplate",
         "prompt.jinja",
         "prompt.survey",
@@ -51,7 +52,15 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # outside package -> the only rooms that may import it
 ONLY_IN: dict[str, set[str]] = {
-    "llama_cpp": {"engine.llama", "engine.vocab", "engine.quantize", "engine.devices"},
+    "llama_cpp": {
+        "engine.model",
+        "engine.batch",
+        "engine.llama",
+        "engine.embedding",
+        "engine.vocab",
+        "engine.quantize",
+        "engine.devices",
+    },
     "llguidance": {"engine.constrain"},
     "tornado": {"server"},
     "jupyter_server": {"server"},

@@ -473,7 +473,10 @@ HOSTILE = {
     "self": "{{ self.__init__ }}",
     "cycler": "{{ cycler.__init__.__globals__ }}",
     "lipsum": "{{ lipsum.__globals__ }}",
-    "changing a list": "{{ messages.append(1) }}",
+    "growing list": "{% set l = [] %}{% for i in range(9999) %}{% for j in range(9999) %}{{ l.append(l) }}{% endfor %}"
+    "{% endfor %}",
+    "a list in itself": "{% set l = [1] %}{% set _ = l.append(l) %}{{ l }}",
+    "changing a tuple": "{{ (1, 2).append(3) }}",
     "changing a dict": "{{ messages[0].update(x=1) }}",
 }
 
@@ -484,6 +487,13 @@ def test_hostile_templates_are_refused_fast(name: str) -> None:
     with pytest.raises(TemplateError):
         render(HOSTILE[name], {"messages": [{"role": "user", "content": "x"}]})
     assert time.monotonic() - began < 10
+
+
+def test_a_list_that_is_appended_to_is_a_copy() -> None:
+    messages = [{"role": "user", "content": "x"}]
+    source = "{% set found = [] %}{% for m in messages %}{% set _ = found.append(m.role) %}{% endfor %}{{ found }}"
+    assert render(source + "{% set _ = messages.append(1) %}", {"messages": messages}) == "['user']"
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize("path", ["__class__", "__dict__", "__globals__", "func_code", "mro"])

@@ -48,8 +48,8 @@ JINJA_ALL = JINJA_TOOLS_RESULTS + "<think></think>"
         (GO_THINKS, JINJA + "<think></think>", {}, "go"),
         (CHAT, JINJA_ALL, {"parser": "qwen3"}, "go"),
         (CHAT, JINJA_ALL, {"parser": "qwen3", "prefer_go": False}, "go"),
-        ("{{ .Prompt }}", JINJA, {"renderer": "qwen3-coder"}, "jinja"),
-        ("{{ .Prompt }}", None, {"renderer": "qwen3-coder"}, "go"),
+        ("{{ .Prompt }}", JINJA, {"renderer": "laguna"}, "jinja"),
+        ("{{ .Prompt }}", None, {"renderer": "laguna"}, "go"),
         ("<|start|><|end|>" + CHAT, JINJA_ALL, {"family": "gptoss", "prefer_go": False}, "go"),
         (CHAT, JINJA_ALL, {"family": "gptoss"}, "jinja"),
     ],
@@ -58,6 +58,13 @@ def test_choice(template: str | None, chat_template: str | None, more: dict[str,
     renderer = choose(template=template, chat_template=chat_template, **more)  # type: ignore[arg-type]
     assert renderer.kind == kind
     assert renderer.source == (template if kind == "go" else chat_template)
+    assert renderer.native == (kind == "jinja")
+
+
+def test_a_builtin_renderer_comes_first() -> None:
+    renderer = choose(template="{{ .Prompt }}", chat_template=JINJA_ALL, renderer="qwen3-coder", prefer_go=True)
+    assert (renderer.kind, renderer.native) == ("builtin", False)
+    assert renderer.chat([U("u")]).text == "<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ollama_jupyter.errors import BadRequest
+from ollama_jupyter.gguf import GGUFHeader
 from ollama_jupyter.library.assemble import assemble
 from ollama_jupyter.library.checks import check
 from ollama_jupyter.library.layers import Draft
@@ -14,6 +15,7 @@ from ollama_jupyter.library.scan import tell
 from ollama_jupyter.library.work import Report
 from ollama_jupyter.messages import CreateRequest, Progress
 from ollama_jupyter.names import Digest, ModelName
+from ollama_jupyter.prompt.families import autodetect
 from ollama_jupyter.store.manifests import CorruptManifest, Layer, Manifest
 from ollama_jupyter.store.models import Store
 
@@ -61,7 +63,10 @@ def _make(
 ) -> Manifest:
     with Making(store, request, probe, prune=prune) as making:
         making.prepare()
-        draft = assemble(making.make(report), making.source, request)
+        parts = making.make(report)
+        draft = assemble(parts, making.source, request)
+        if making.source is None and not request.template:
+            _detect_template(draft, next(part.header for part in parts if part.role == "model"), report)
         try:
             _customize(store, draft, request)
         except RecursionError:
@@ -89,9 +94,20 @@ def _customize(store: Store, draft: Draft, request: CreateRequest) -> None:
         draft.set_messages(request.messages)
 
 
+def _detect_template(draft: Draft, header: GGUFHeader, report: Report) -> None:
+    """Lay the built-in template that the GGUF's own one stands for, with its stops, if there is one."""
+    if draft.config.get("renderer") or not header.chat_template:
+        return
+    found = autodetect(header.chat_template, bos=header.bos_token, eos=header.eos_token)
+    if found is not None:
+        report(Progress(f"using autodetected template {found.name}"))
+        draft.set_text("template", found.template)
+        draft.set_parameters({"stop": list(found.stop)})
+
+
 def _parameters(store: Store, draft: Draft, request: CreateRequest) -> dict[str, Any]:
     """The request's parameters over the inherited ones, key by key."""
-    merged = store.params(layer for layer in draft.layers if isinstance(layer, Layer))
+    merged = {**draft.parameters, **store.params(layer for layer in draft.layers if isinstance(layer, Layer))}
     merged.update({key: value for key, value in request.parameters.items() if value is not None})
     stop = _STOPS.get(str(draft.config.get("model_family")))
     return {"stop": stop} | merged if stop else merged

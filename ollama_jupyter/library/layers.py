@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,6 +83,13 @@ class Draft:
         self.remove("params")
         if params:
             self.add("params", gojson.encode(gojson.sort_keys(params)))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those that were set here and are not written yet."""
+        data = next((layer[1] for layer in self.layers if isinstance(layer, tuple) and layer[0] == "params"), b"{}")
+        found: dict[str, Any] = json.loads(data)
+        return found
 
     def set_messages(self, messages: Sequence[Message]) -> None:
         self.remove("messages")

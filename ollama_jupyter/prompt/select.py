@@ -180,14 +180,15 @@ def _go_wins(
 
 def _jinja_preferred(template: str, chat_template: str) -> bool:
     go = {c for c in _go_capabilities(template) if c != "insert"}
-    jinja = set(_jinja_capabilities(chat_template))
+    jinja = set(jinja_capabilities(chat_template))
     go_returns, jinja_returns = bool(_TOOL_ROLE.search(template)), bool(_TOOL_ROLE.search(chat_template))
     if jinja > go:
         return jinja_returns or not go_returns
     return jinja == go and "tools" in jinja and jinja_returns and not go_returns
 
 
-def _jinja_capabilities(chat_template: str) -> Iterable[str]:
+def jinja_capabilities(chat_template: str) -> Iterable[str]:
+    """What a GGUF's own template knows beside plain talk: "tools", "thinking"."""
     if "tools" in chat_template or "tool_call" in chat_template:
         yield "tools"
     tagged = "<think>" in chat_template and "</think>" in chat_template
@@ -240,7 +241,7 @@ def capabilities(
     """
     found = list(configured)
     if native and chat_template:
-        found += _jinja_capabilities(chat_template)
+        found += jinja_capabilities(chat_template)
     found.append("embedding" if pooling else "completion")
     found += ["vision"] * (vision or projector) + ["audio"] * (audio or (projector and projector_audio))
     if template is not None and not native:

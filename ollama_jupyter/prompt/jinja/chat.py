@@ -46,7 +46,8 @@ def render_chat(
     """
     source = CHATML if source is None else source
     takes = traits(source)
-    names = {"bos_token": bos, "eos_token": eos, "tools": list(tools) or None, "documents": None, **_thinking(think)}
+    offered = list(tools) or ([] if takes.tools_list else None)
+    names = {"bos_token": bos, "eos_token": eos, "tools": offered, "documents": None, **_thinking(think)}
     messages = linked(messages)
     if not takes.system:
         messages = _without_system(messages)

@@ -140,7 +140,7 @@ def same(run: Evaluator, value: Any) -> Any:
 def map_(
     run: Evaluator, value: Any, *args: Any, attribute: Any = None, default: Any = None, **kwargs: Any
 ) -> list[Any]:
-    items = items_of(value, run.budget)
+    items = items_of(value or (), run.budget)
     run.budget.step(len(items))
     if attribute is None:
         name, *rest = args
@@ -159,7 +159,8 @@ def _chosen(keep: bool, by_attribute: bool) -> Callable[..., list[Any]]:
             run.budget.step()
             return run.test(name, item if attribute is None else run.path(item, attribute), parameters)
 
-        return [item for item in items_of(value, run.budget) if passes(item) == keep]
+        # As jinja2 has it, nothing is chosen from what is false: no tools, or None for them.
+        return [item for item in items_of(value or (), run.budget) if passes(item) == keep]
 
     return choose
 

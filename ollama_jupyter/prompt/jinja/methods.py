@@ -1,4 +1,4 @@
-"""The methods of strings, lists and dicts that templates may call. Nothing that changes a value is among them."""
+"""The methods of strings, lists and dicts that templates may call. Only one of them, `append`, changes a value."""
 
 from __future__ import annotations
 
@@ -123,7 +123,17 @@ def _count(budget: Budget, value: Any, item: Any) -> int:
     return int(value.count(item))
 
 
-LIST: dict[str, Method] = {"index": _index, "count": _count}
+def _append(budget: Budget, value: Any, item: Any) -> None:
+    """The one change that templates make (Kimi's collect results by it). Their lists are copies of ours."""
+    if not isinstance(value, list):
+        raise TypeError("only lists can be appended to")
+    if len(value) >= MAX_ITEMS:
+        budget.items(len(value) + 1)
+    budget.step()
+    value.append(item)
+
+
+LIST: dict[str, Method] = {"append": _append, "count": _count, "index": _index}
 
 
 def _items(budget: Budget, value: dict[Any, Any]) -> list[Any]:

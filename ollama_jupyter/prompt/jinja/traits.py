@@ -26,44 +26,68 @@ class Traits:
         text: contents are texts; else they are lists of parts.
         objects: the arguments of tool calls are objects; else they are JSON texts.
         short_ids: the ids of tool calls must be nine letters and digits.
+        tools_list: without tools it wants an empty list; else None.
     """
 
     system: bool = True
     text: bool = True
     objects: bool = True
     short_ids: bool = False
+    tools_list: bool = False
 
 
 @lru_cache(maxsize=128)
 def traits(source: str) -> Traits:
     """The traits of a template. One that cannot be found out is as most templates have it."""
-    text = _shows(source, [_turn("user", _USER)], _USER) or not _shows(source, [_turn("user", _parts(_USER))], _USER)
+    probe = _Probe(source)
+    plain = [_turn("user", _USER)]
+    if not probe.shows(plain, _USER):
+        with_list = _Probe(source, [])
+        probe = with_list if with_list.shows(plain, _USER) else probe
+    text = probe.shows(plain, _USER) or not probe.shows([_turn("user", _parts(_USER))], _USER)
     return Traits(
-        system=_takes_system(source, text),
+        system=probe.takes_system(text),
         text=text,
-        objects=_takes_objects(source),
+        objects=probe.takes_objects(),
         short_ids=bool(_NINE.search(source)),
+        tools_list=probe.tools is not None,
     )
 
 
-def _takes_system(source: str, text: bool) -> bool:
-    def turn(role: str, content: str) -> dict[str, Any]:
-        return _turn(role, content if text else _parts(content))
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A template with what stands for no tools."""
 
-    with_system = [turn("system", _SYSTEM), turn("user", _USER)]
-    return _shows(source, with_system, _SYSTEM) or not _shows(source, [turn("user", _USER)], _USER)
+    source: str
+    tools: list[Any] | None = None
 
+    def takes_system(self, text: bool) -> bool:
+        def turn(role: str, content: str) -> dict[str, Any]:
+            return _turn(role, content if text else _parts(content))
 
-def _takes_objects(source: str) -> bool:
-    if "arguments" not in source:
-        return True
-    given = {_KEY: _VALUE}
-    objects, texts = (_rendered(source, _calling(form)) for form in (given, f'{{"{_KEY}": "{_VALUE}"}}'))
-    if _JSON.search(objects):
-        return True
-    # A template may also take objects apart and write them in another way than JSON; Python's way is an accident.
-    wrote_python = f"'{_KEY}'" in objects or _VALUE not in objects
-    return not (wrote_python and _JSON.search(texts))
+        with_system = [turn("system", _SYSTEM), turn("user", _USER)]
+        return self.shows(with_system, _SYSTEM) or not self.shows([turn("user", _USER)], _USER)
+
+    def takes_objects(self) -> bool:
+        if "arguments" not in self.source:
+            return True
+        given = {_KEY: _VALUE}
+        objects, texts = (self.rendered(_calling(form)) for form in (given, f'{{"{_KEY}": "{_VALUE}"}}'))
+        if _JSON.search(objects):
+            return True
+        # A template may also take objects apart and write them in another way than JSON; Python's is an accident.
+        wrote_python = f"'{_KEY}'" in objects or _VALUE not in objects
+        return not (wrote_python and _JSON.search(texts))
+
+    def shows(self, messages: list[dict[str, Any]], text: str) -> bool:
+        return text in self.rendered(messages)
+
+    def rendered(self, messages: list[dict[str, Any]]) -> str:
+        names = {"messages": messages, "bos_token": "", "eos_token": "", "tools": self.tools}
+        try:
+            return render(self.source, {**names, "add_generation_prompt": True}, Budget(steps=_STEPS))
+        except (TemplateError, RecursionError):
+            return ""
 
 
 def _calling(arguments: Any) -> list[dict[str, Any]]:
@@ -79,15 +103,3 @@ def _turn(role: str, content: Any) -> dict[str, Any]:
 
 def _parts(text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
-
-
-def _shows(source: str, messages: list[dict[str, Any]], text: str) -> bool:
-    return text in _rendered(source, messages)
-
-
-def _rendered(source: str, messages: list[dict[str, Any]]) -> str:
-    names = {"messages": messages, "bos_token": "", "eos_token": "", "tools": None, "add_generation_prompt": True}
-    try:
-        return render(source, names, Budget(steps=_STEPS))
-    except (TemplateError, RecursionError):
-        return ""

@@ -391,6 +391,6 @@ def _single(params: EngineParams) -> EngineParams:
 
 def _offloads(params: EngineParams) -> bool:
     """Whether layers go to a GPU. Imports llama.cpp, so call it off the loop."""
-    from ollama_jupyter.engine.llama import supports_offload
+    from ollama_jupyter.engine.model import supports_offload
 
     return params.num_gpu != 0 and supports_offload()

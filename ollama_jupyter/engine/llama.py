@@ -1,4 +1,4 @@
-"""llama.cpp, typed and checked: with `vocab.py` the only file that calls C.
+"""llama.cpp's generating context, typed and checked: the Backend that the scheduler drives.
 
 Whatever could abort the process is refused here first, as an EngineError: batches over `n_batch`, sampling where no
 logits were asked for, sequence or token ids out of range, a context smaller than its number of sequences. Everything
@@ -7,88 +7,21 @@ here is for one thread.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# An abort in ggml would otherwise fork a debugger for a backtrace, which takes seconds of a dying process.
-os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-
 from llama_cpp import llama_cpp as C
 
 from ollama_jupyter.engine.backend import Outcome, Span
+from ollama_jupyter.engine.batch import BatchArrays
 from ollama_jupyter.engine.events import EngineParams
+from ollama_jupyter.engine.model import AbortFlag, LlamaModel
 from ollama_jupyter.engine.sampling import SamplerStep
-from ollama_jupyter.engine.vocab import Vocab
 from ollama_jupyter.errors import EngineError, ModelLoadError
 
-log = logging.getLogger("ollama_jupyter.engine")
-
 _CACHE_TYPES = {"": 1, "f16": 1, "f32": 0, "bf16": 30, "q8_0": 8, "q4_0": 2}  # ggml_type numbers
-_LEVELS = {2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
-
-
-# ---- the library ------------------------------------------------------------------------------------------------
-
-
-def _forward_log(level: int, text: bytes, _: Any) -> None:
-    """llama.cpp's own chatter: its warnings are for its developers, so all goes to the debug log."""
-    if log.isEnabledFor(logging.DEBUG) and level in _LEVELS:
-        log.debug("llama.cpp: %s", text.decode("utf-8", "replace").rstrip())
-
-
-_log_callback = C.llama_log_callback(_forward_log)  # kept: ctypes callbacks must outlive their use
-_ready = False
-
-
-def init_library() -> None:
-    """Start llama.cpp once per process and route its log."""
-    global _ready
-    if not _ready:
-        C.llama_log_set(_log_callback, ctypes.c_void_p(0))
-        C.llama_backend_init()
-        _ready = True
-
-
-def library_version() -> str:
-    """llama-cpp-python's version and the CPU features that it was built with: what a load verdict depends on."""
-    import llama_cpp
-
-    return f"{llama_cpp.__version__} {C.llama_print_system_info().decode('utf-8', 'replace')}"
-
-
-def supports_offload() -> bool:
-    """Whether this build of llama.cpp can put layers on a GPU."""
-    return bool(C.llama_supports_gpu_offload())
-
-
-# ---- abort ------------------------------------------------------------------------------------------------------
-
-
-class AbortFlag:
-    """A flag that llama.cpp reads between two nodes of its graph; `set` from any thread stops a decode.
-
-    The callback is the C library's `strlen` over a one-letter buffer: "" is 0, false, and "x" is 1, true. A Python
-    callback would need the interpreter's lock several hundred times per token.
-    """
-
-    def __init__(self) -> None:
-        self._buffer = ctypes.create_string_buffer(2)
-        libc = ctypes.CDLL("msvcrt" if os.name == "nt" else None)
-        self.callback = ctypes.cast(libc.strlen, C.ggml_abort_callback)
-        self.data = ctypes.cast(self._buffer, ctypes.c_void_p)
-
-    def set(self) -> None:
-        self._buffer.raw = b"x\0"
-
-    def clear(self) -> None:
-        self._buffer.raw = b"\0\0"
-
-
-# ---- model and context ------------------------------------------------------------------------------------------
 
 
 class LlamaBackend:
@@ -104,50 +37,30 @@ class LlamaBackend:
         abort: AbortFlag | None = None,
         progress: Callable[[float], bool] | None = None,
     ) -> None:
-        init_library()
         self._abort = abort or AbortFlag()
-        self._model: Any = None
-        self._context: Any = None
-        self._adapters: list[Any] = []
+        self._model = LlamaModel(params, progress)
         try:
-            self._load(params, progress)
+            self._model.open(self._context_params(params))
+            self._load_adapters(params.adapters)
         except BaseException:
             self.close()
             raise
-        self.vocab = Vocab(self._model)
+        self._context = self._model.context
+        self.vocab = self._model.vocab
         self.n_batch = int(C.llama_n_batch(self._context))  # llama.cpp may have cut it to the context
         self.n_seq_max = params.num_parallel
         self._memory = C.llama_get_memory(self._context)
-        self.attention_window = int(C.llama_model_n_swa(self._model))
-        stateful = C.llama_model_is_recurrent(self._model) or C.llama_model_is_hybrid(self._model)
+        self.attention_window = int(C.llama_model_n_swa(self._model.handle))
+        stateful = C.llama_model_is_recurrent(self._model.handle) or C.llama_model_is_hybrid(self._model.handle)
         self.can_copy = not stateful
         # Cells behind a sliding window are given away, so positions cannot simply be closed up there.
         self.can_shift = not self.attention_window and bool(C.llama_memory_can_shift(self._memory))
-        self._batch = _BatchArrays(self.n_batch, params.num_parallel)
+        self._batch = BatchArrays(self.n_batch, params.num_parallel)
         self._rows: dict[int, int] = {}  # span of the last batch -> index of its logits
-
-    def _load(self, params: EngineParams, progress: Callable[[float], bool] | None) -> None:
-        model_params = C.llama_model_default_params()
-        model_params.n_gpu_layers = params.num_gpu
-        if params.main_gpu is not None:
-            model_params.main_gpu = params.main_gpu
-        if params.use_mmap is not None:
-            model_params.load_mode = C.LLAMA_LOAD_MODE_MMAP if params.use_mmap else C.LLAMA_LOAD_MODE_NONE
-        if progress is not None:
-            # Kept on the instance: ctypes callbacks must outlive their use.
-            self._progress = C.llama_progress_callback(lambda fraction, _: progress(fraction))
-            model_params.progress_callback = self._progress
-        self._model = _load_model(params, model_params)
-        if not self._model:
-            raise ModelLoadError("llama.cpp cannot load this model: its file is damaged or of an unknown kind")
-        self._context = C.llama_init_from_model(self._model, self._context_params(params))
-        if not self._context:
-            raise ModelLoadError("llama.cpp cannot make a context for this model with these parameters")
-        self._load_adapters(params.adapters)
 
     def _context_params(self, params: EngineParams) -> Any:
         cells = params.num_ctx * params.num_parallel
-        longest = max(self.trained_ctx, 256)  # beyond it a mistaken number would only take memory, all there is
+        longest = max(self._model.trained_ctx, 256)  # beyond it a mistaken number would only take memory, all there is
         if params.num_parallel < 1 or not 4 <= params.num_ctx <= longest or cells >= 2**31:
             raise ModelLoadError(f"{params.num_parallel} sequences of {params.num_ctx} tokens are not a valid context")
         if params.kv_cache_type not in _CACHE_TYPES:
@@ -167,24 +80,22 @@ class LlamaBackend:
         return context_params
 
     def _load_adapters(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            adapter = C.llama_adapter_lora_init(self._model, os.fsencode(path))
-            if not adapter:
-                raise ModelLoadError("llama.cpp cannot load the model's adapter: it does not fit this model")
-            self._adapters.append(adapter)
-        if self._adapters:
-            handles = (C.llama_adapter_lora_p_ctypes * len(self._adapters))(*self._adapters)
-            scales = (ctypes.c_float * len(self._adapters))(*[1.0] * len(self._adapters))
-            C.llama_set_adapters_lora(self._context, handles, len(self._adapters), scales)
+        adapters = [C.llama_adapter_lora_init(self._model.handle, os.fsencode(path)) for path in paths]
+        if not all(adapters):
+            raise ModelLoadError("llama.cpp cannot load the model's adapter: it does not fit this model")
+        if adapters:
+            handles = (C.llama_adapter_lora_p_ctypes * len(adapters))(*adapters)
+            scales = (ctypes.c_float * len(adapters))(*[1.0] * len(adapters))
+            C.llama_set_adapters_lora(self._model.context, handles, len(adapters), scales)
 
     @property
     def size(self) -> int:
         """Bytes of the weights as llama.cpp holds them."""
-        return int(C.llama_model_size(self._model))
+        return self._model.size
 
     @property
     def trained_ctx(self) -> int:
-        return int(C.llama_model_n_ctx_train(self._model))
+        return self._model.trained_ctx
 
     def set_threads(self, count: int) -> None:
         C.llama_set_n_threads(self._context, count, count)
@@ -256,58 +167,5 @@ class LlamaBackend:
 
     def close(self) -> None:
         """Free the context, then the model. Harmless when called again."""
-        with contextlib.suppress(AttributeError):
-            self._rows = {}
-        if self._context:
-            C.llama_free(self._context)
-            self._context = None
-        if self._model:
-            C.llama_model_free(self._model)  # adapters go with their model
-            self._model = None
-            self._adapters = []
-
-
-def _load_model(params: EngineParams, model_params: Any) -> Any:
-    if not params.shards:
-        return C.llama_model_load_from_file(os.fsencode(params.path), model_params)
-    paths = (ctypes.c_char_p * len(params.shards))(*map(os.fsencode, params.shards))
-    return C.llama_model_load_from_splits(paths, len(params.shards), model_params)
-
-
-class _BatchArrays:
-    """The C arrays of a batch, allocated once and filled for each decode."""
-
-    def __init__(self, n_batch: int, n_seq_max: int) -> None:
-        ids = [(C.llama_seq_id * 1)(seq) for seq in range(n_seq_max)]
-        self._seq_ids = [ctypes.cast(one, ctypes.POINTER(C.llama_seq_id)) for one in ids]
-        self._keep_alive = ids
-        self._token = (C.llama_token * n_batch)()
-        self._pos = (C.llama_pos * n_batch)()
-        self._n_seq = (ctypes.c_int32 * n_batch)(*[1] * n_batch)
-        self._seq = (ctypes.POINTER(C.llama_seq_id) * n_batch)()
-        self._logits = (ctypes.c_int8 * n_batch)()
-        self.struct = C.llama_batch(
-            n_tokens=0,
-            token=ctypes.cast(self._token, ctypes.POINTER(C.llama_token)),
-            embd=None,
-            pos=ctypes.cast(self._pos, ctypes.POINTER(C.llama_pos)),
-            n_seq_id=ctypes.cast(self._n_seq, ctypes.POINTER(ctypes.c_int32)),
-            seq_id=ctypes.cast(self._seq, ctypes.POINTER(ctypes.POINTER(C.llama_seq_id))),
-            logits=ctypes.cast(self._logits, ctypes.POINTER(ctypes.c_int8)),
-        )
-
-    def fill(self, spans: Sequence[Span]) -> dict[int, int]:
-        """Lay the spans out one after another; for each span with logits, the index of its last token."""
-        rows, at = {}, 0
-        for index, span in enumerate(spans):
-            end = at + len(span.tokens)
-            self._token[at:end] = list(span.tokens)
-            self._pos[at:end] = list(range(span.start, span.start + len(span.tokens)))
-            self._seq[at:end] = [self._seq_ids[span.seq]] * len(span.tokens)
-            self._logits[at:end] = [0] * len(span.tokens)
-            if span.logits:
-                self._logits[end - 1] = 1
-                rows[index] = end - 1
-            at = end
-        self.struct.n_tokens = at
-        return rows
+        self._rows = {}
+        self._model.close()

@@ -133,7 +133,7 @@ _FATAL = {"SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGPROF"}  # the 
 
 
 def _key(digest: str, adapters: tuple[str, ...], shards: tuple[str, ...], stamps: list[str]) -> str:
-    from ollama_jupyter.engine.llama import init_library, library_version
+    from ollama_jupyter.engine.model import init_library, library_version
 
     init_library()
     text = "\n".join([digest, library_version(), *adapters, *shards, *stamps])

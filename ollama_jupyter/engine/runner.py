@@ -19,7 +19,8 @@ from ollama_jupyter.engine.threads import ThreadCount
 from ollama_jupyter.errors import OllamaJupyterError
 
 if TYPE_CHECKING:
-    from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend
+    from ollama_jupyter.engine.llama import LlamaBackend
+    from ollama_jupyter.engine.model import AbortFlag
     from ollama_jupyter.engine.vocab import Vocab
 
 log = logging.getLogger("ollama_jupyter.engine")
@@ -82,7 +83,8 @@ class Runner:
                 backend.close()
 
     def _load(self) -> LlamaBackend:
-        from ollama_jupyter.engine.llama import AbortFlag, LlamaBackend, supports_offload
+        from ollama_jupyter.engine.llama import LlamaBackend
+        from ollama_jupyter.engine.model import AbortFlag, supports_offload
 
         self._threads.watch()
         abort = AbortFlag()

@@ -1,4 +1,4 @@
-"""A loaded model's vocabulary: text to tokens and back. With `llama.py` the only file that calls C.
+"""A loaded model's vocabulary: text to tokens and back. Of few files that call C.
 
 It never changes while the model lives, so any thread may use it, under a lease: prompts are tokenised off the engine's
 thread.

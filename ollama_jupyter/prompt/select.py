@@ -21,6 +21,7 @@ from ollama_jupyter.errors import TemplateError
 from ollama_jupyter.messages import Message
 from ollama_jupyter.prompt.conversation import assemble, for_generate, linked
 from ollama_jupyter.prompt.gomodes import DEFAULT_TEMPLATE, Think, render_generate, render_messages, render_suffix
+from ollama_jupyter.prompt.identifiers import renamed
 from ollama_jupyter.prompt.images import place_images
 from ollama_jupyter.prompt.infill import Infill
 from ollama_jupyter.prompt.output import PLAIN, Output, output_for, parser_capabilities
@@ -49,6 +50,7 @@ class Renderer:
     """Renders conversations by one template. `source` None is Jinja without a template: chatml for chats.
 
     `render` is the builtin renderer that is used in place of a template, `infill` the tokens for filling in the middle.
+    With `identifiers` the model is shown, and calls, tools by names that are identifiers: see `prompt.identifiers`.
     """
 
     kind: Literal["go", "jinja", "builtin"]
@@ -58,6 +60,7 @@ class Renderer:
     output: Output = PLAIN
     render: Render | None = None
     infill: Infill | None = None
+    identifiers: bool = False
 
     @property
     def native(self) -> bool:
@@ -77,6 +80,8 @@ class Renderer:
             raise TemplateError("the tools or tool calls are nested too deeply") from None
 
     def _chat(self, messages: Sequence[Message], think: Think, tools: Sequence[Any]) -> str:
+        if self.identifiers:
+            messages, tools = renamed(messages, tools)
         if self.render is not None:
             return self.render(linked(messages), tools, think)
         if self.kind == "go":
@@ -158,7 +163,7 @@ def choose(
     if is_harmony(template if go else chat_template, family):
         parser = parser or "harmony"
     output = output_for(parser=parser, kind="go" if go else "jinja", source=source, family=family)
-    return Renderer("go" if go else "jinja", source, bos, eos, output, None, tokens)
+    return Renderer("go" if go else "jinja", source, bos, eos, output, None, tokens, parser == "harmony")
 
 
 def is_harmony(source: str | None, family: str) -> bool:

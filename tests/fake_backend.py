@@ -6,6 +6,7 @@ shifts changes the answer. Real llama.cpp is driven in test_llama.py and test_en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from ollama_jupyter.errors import EngineError
 
 END = 0
 VOCAB = 97
+CONTROL = 96
+"""A token without text, as those that mark turns are."""
 
 
 def predict(tokens: Sequence[int]) -> int:
@@ -23,6 +26,20 @@ def predict(tokens: Sequence[int]) -> int:
     for token in tokens:
         state = (state * 31 + token + 1) % 1_000_003
     return 1 + state % (VOCAB - 1)
+
+
+class FakeMeasure:
+    """The predicted token has half of the probability, the next ones half of the rest each."""
+
+    def __init__(self, token: int) -> None:
+        self._token = token
+
+    def of(self, token: int) -> float:
+        return math.log(0.5) * ((token - self._token) % VOCAB + 1)
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        tokens = [(self._token + i) % VOCAB for i in range(count)]
+        return [(token, self.of(token)) for token in tokens]
 
 
 class FakeBackend:
@@ -64,13 +81,25 @@ class FakeBackend:
     def free_sampler(self, sampler: Any) -> None:
         self.samplers -= 1
 
-    def sample(self, sampler: Any, index: int) -> int:
+    def sample(self, sampler: Any, index: int, mask: bytes | None = None) -> int:
+        """The predicted token, or the next one that the mask allows."""
         sampler["count"] += 1
         if self.ends_after is not None and sampler["count"] > self.ends_after:
             return END
-        return self._logits[index]
+        token = self._logits[index]
+        while mask is not None and not mask[token // 8] >> token % 8 & 1:
+            token = (token + 1) % VOCAB
+        return token
 
-    def piece(self, token: int) -> bytes:
+    def accept(self, sampler: Any, token: int) -> None:
+        sampler["count"] += 1
+
+    def measure(self, index: int) -> FakeMeasure:
+        return FakeMeasure(self._logits[index])
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        if token == CONTROL:
+            return b"<control>" if special else b""
         return f"<{token}>".encode()
 
     def is_end(self, token: int) -> bool:

@@ -53,7 +53,7 @@ class Dialogue:
 
     def forget(self) -> None:
         for slot in self.scheduler._slots:
-            self.scheduler._cut(slot, 0)
+            self.scheduler._slots.cut(slot, 0)
 
     def gap(self, tokens: list[int], a: int, b: int) -> float:
         """How far apart a cold run holds the logits of two next tokens."""

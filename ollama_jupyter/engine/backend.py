@@ -26,6 +26,16 @@ class Outcome(Enum):
     ABORTED = "aborted"  # nothing was decoded
 
 
+class Measure(Protocol):
+    """The natural logarithms of all tokens' probabilities, as the model gives them: before penalties, temperature and
+    masks."""
+
+    def of(self, token: int) -> float: ...
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """The likeliest tokens, the best first."""
+
+
 class Backend(Protocol):
     """One context over one model. Not thread-safe: one thread makes every call."""
 
@@ -43,11 +53,17 @@ class Backend(Protocol):
 
     def free_sampler(self, sampler: Any) -> None: ...
 
-    def sample(self, sampler: Any, index: int) -> int:
-        """A token from the logits of `spans[index]` of the last decode."""
+    def sample(self, sampler: Any, index: int, mask: bytes | None = None) -> int:
+        """A token from the logits of `spans[index]` of the last decode, one that `mask` has a bit for."""
 
-    def piece(self, token: int) -> bytes:
-        """The bytes of a token; control tokens have none."""
+    def accept(self, sampler: Any, token: int) -> None:
+        """Tell a sampler of a token that it did not draw."""
+
+    def measure(self, index: int) -> Measure:
+        """The log probabilities of `spans[index]` of the last decode."""
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of a token; control tokens have none unless `special` asks for their text."""
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation."""

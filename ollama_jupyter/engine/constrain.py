@@ -13,8 +13,12 @@ class Matcher(Protocol):
     def is_over(self) -> bool:
         """The grammar is complete and allows nothing more."""
 
-    def mask(self) -> bytes:
-        """A bit for each token of the vocabulary, set where it may come next: little-endian words of 32 bits."""
+    def mask(self, *, closing: bool = False) -> bytes:
+        """A bit for each token of the vocabulary, set where it may come next: little-endian words of 32 bits.
+
+        `closing` says that few tokens are left: those that bring an open string, array or object to its end are
+        preferred.
+        """
 
     def accept(self, token: int) -> None:
         """Go on by a token that was sampled. End tokens are not for it."""

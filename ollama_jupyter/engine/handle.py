@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncGenerator, Callable
+from array import array
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ollama_jupyter.durations import FOREVER
+from ollama_jupyter.engine.constrain import Constraint
 from ollama_jupyter.engine.events import (
     Cancel,
+    Embed,
     Embedded,
     Ended,
     EngineParams,
@@ -35,14 +39,22 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Stream:
-    """Where the events of one request go. `on_end` is called with the last one, read or not."""
+    """Where the events of one request go. `on_end` is called with the last one, read or not.
+
+    `num_open` counts the answers that have not ended.
+    """
 
     queue: asyncio.Queue[Text | Finished | Failed]
     on_end: Callable[[], None]
+    num_open: int = 1
 
     def put(self, event: Text | Finished | Failed) -> None:
         self.queue.put_nowait(event)
-        if not isinstance(event, Text):
+        if isinstance(event, Failed):
+            self.num_open = 0
+        elif isinstance(event, Finished):
+            self.num_open -= 1
+        if not self.num_open:
             self.on_end()
 
 
@@ -57,6 +69,7 @@ class EngineHandle:
         self._ready: asyncio.Future[Ready] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._streams: dict[int, _Stream] = {}
+        self._waiters: dict[int, asyncio.Future[tuple[array[float], ...]]] = {}
         self._ids = itertools.count(1)
         self._runner = Runner(params, self._post)
         self._stopped = ""
@@ -99,10 +112,45 @@ class EngineHandle:
         num_ctx: int,
         shift: bool,
         on_end: Callable[[], None] = lambda: None,
+        *,
+        n: int = 1,
+        logprobs: int | None = None,
+        logit_bias: Mapping[int, float] = MappingProxyType({}),
+        constraint: Constraint | None = None,
+        spelled: frozenset[int] = frozenset(),
     ) -> AsyncGenerator[Text | Finished, None]:
-        """Generate: any number of Text, then one Finished. Closing the generator cancels the request.
+        """Generate: any number of Text and, for each of `n` answers, one Finished. See `Submit` for the arguments.
 
-        `on_end` is called once the engine is done with the request, which may be long before a slow reader is.
+        Closing the generator cancels the request. `on_end` is called once the engine is done with it, which may be
+        long before a slow reader is.
+
+        Raises:
+            Canceled: the engine was stopped meanwhile.
+            EngineError: the engine failed, with its text.
+        """
+        if self._stopped:
+            raise Canceled(self._stopped)
+        request = Submit(
+            next(self._ids), tokens, options, num_ctx, shift, n, logprobs, dict(logit_bias), constraint, spelled
+        )
+        stream = self._streams[request.id] = _Stream(asyncio.Queue(), on_end, request.n)
+        num_open = request.n
+        self._runner.send(request)
+        try:
+            while num_open:
+                event = await stream.queue.get()
+                if isinstance(event, Failed):
+                    num_open = 0
+                    raise _error(event)
+                num_open -= isinstance(event, Finished)
+                yield event
+        finally:
+            del self._streams[request.id]
+            if num_open:
+                self._runner.send(Cancel(request.id))
+
+    async def embed(self, inputs: tuple[tuple[int, ...], ...]) -> tuple[array[float], ...]:
+        """A vector for each input, in order. Canceling the task that waits cancels the request.
 
         Raises:
             Canceled: the engine was stopped meanwhile.
@@ -111,19 +159,14 @@ class EngineHandle:
         if self._stopped:
             raise Canceled(self._stopped)
         request_id = next(self._ids)
-        stream = self._streams[request_id] = _Stream(asyncio.Queue(), on_end)
-        ended = False
-        self._runner.send(Submit(request_id, tokens, options, num_ctx, shift))
+        waiter: asyncio.Future[tuple[array[float], ...]] = self._loop.create_future()
+        self._waiters[request_id] = waiter
+        self._runner.send(Embed(request_id, inputs))
         try:
-            while not ended:
-                event = await stream.queue.get()
-                ended = not isinstance(event, Text)
-                if isinstance(event, Failed):
-                    raise Canceled(event.message) if event.canceled else EngineError(event.message)
-                yield event
+            return await waiter
         finally:
-            del self._streams[request_id]
-            if not ended:
+            del self._waiters[request_id]
+            if waiter.cancelled():
                 self._runner.send(Cancel(request_id))
 
     async def stop(self, reason: str, *, free: bool = True) -> None:
@@ -150,14 +193,27 @@ class EngineHandle:
                 self._settle(ModelLoadError(event.message))
             elif isinstance(event, Ended):
                 self._end()
+            elif event.id in self._waiters:
+                self._settle_waiter(self._waiters[event.id], event)
             elif event.id in self._streams and not isinstance(event, Embedded):
                 self._streams[event.id].put(event)
+
+    def _settle_waiter(self, waiter: asyncio.Future[tuple[array[float], ...]], event: Event) -> None:
+        if waiter.done():
+            return
+        if isinstance(event, Embedded):
+            waiter.set_result(event.vectors)
+        elif isinstance(event, Failed):
+            waiter.set_exception(_error(event))
 
     def _end(self) -> None:
         """The thread is over. If it ended by itself, whoever still waits is told."""
         self._ended.set_result(None)
+        reason, canceled = self._stopped or "the engine ended", bool(self._stopped)
         for request_id, stream in list(self._streams.items()):
-            stream.put(Failed(request_id, self._stopped or "the engine ended", canceled=bool(self._stopped)))
+            stream.put(Failed(request_id, reason, canceled))
+        for request_id, waiter in list(self._waiters.items()):
+            self._settle_waiter(waiter, Failed(request_id, reason, canceled))
         self._stopped = self._stopped or "the engine ended"
 
     def _settle(self, outcome: Ready | ModelLoadError) -> None:
@@ -167,3 +223,7 @@ class EngineHandle:
             self._ready.set_result(outcome)
         else:
             self._ready.set_exception(outcome)
+
+
+def _error(event: Failed) -> Canceled | EngineError:
+    return Canceled(event.message) if event.canceled else EngineError(event.message)

@@ -12,8 +12,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from llama_cpp import llama_cpp as C
 
+from ollama_jupyter.engine import logits
 from ollama_jupyter.engine.backend import Outcome, Span
 from ollama_jupyter.engine.batch import BatchArrays
 from ollama_jupyter.engine.events import EngineParams
@@ -123,8 +125,11 @@ class LlamaBackend:
         for span in spans:
             if not 0 <= span.seq < self.n_seq_max:
                 raise EngineError(f"sequence {span.seq} does not exist")
-            if not span.tokens or min(span.tokens) < 0 or max(span.tokens) >= self.vocab.size:
-                raise EngineError("a token is not in the vocabulary")
+            self._check_tokens(span.tokens)
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        if not tokens or min(tokens) < 0 or max(tokens) >= self.vocab.size:
+            raise EngineError("a token is not in the vocabulary")
 
     def sampler(self, steps: Sequence[SamplerStep], history: Sequence[int]) -> Any:
         chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
@@ -135,20 +140,46 @@ class LlamaBackend:
         return chain
 
     def _make_sampler(self, step: SamplerStep) -> Any:
+        if step.name == "logit_bias":
+            return self._make_bias(step.args)
         args = (self.vocab.size, *step.args) if step.name == "penalties" else step.args
         return getattr(C, f"llama_sampler_init_{step.name}")(*args)
+
+    def _make_bias(self, pairs: Sequence[float]) -> Any:
+        tokens = [int(token) for token in pairs[::2]]
+        self._check_tokens(tokens)
+        made = [C.llama_logit_bias(token, bias) for token, bias in zip(tokens, pairs[1::2], strict=True)]
+        biases = (C.llama_logit_bias * len(made))(*made)
+        return C.llama_sampler_init_logit_bias(self.vocab.size, len(tokens), biases)
 
     def free_sampler(self, sampler: Any) -> None:
         C.llama_sampler_free(sampler)
 
-    def sample(self, sampler: Any, index: int) -> int:
+    def sample(self, sampler: Any, index: int, mask: bytes | None = None) -> int:
+        row = self._row(index)
+        if mask is None:
+            return int(C.llama_sampler_sample(sampler, self._context, row))
+        return logits.draw(sampler, self._logits(row), mask)
+
+    def accept(self, sampler: Any, token: int) -> None:
+        self._check_tokens((token,))
+        C.llama_sampler_accept(sampler, token)
+
+    def measure(self, index: int) -> logits.LogProbabilities:
+        return logits.LogProbabilities(self._logits(self._row(index)))
+
+    def _row(self, index: int) -> int:
         row = self._rows.get(index)
         if row is None:
             raise EngineError("no logits were computed for this row")
-        return int(C.llama_sampler_sample(sampler, self._context, row))
+        return row
 
-    def piece(self, token: int) -> bytes:
-        return self.vocab.piece(token)
+    def _logits(self, row: int) -> Any:
+        """A view of llama.cpp's own array, float32 of one row: it holds until the next decode."""
+        return np.ctypeslib.as_array(C.llama_get_logits_ith(self._context, row), (self.vocab.size,))
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        return self.vocab.piece(token, special=special)
 
     def is_end(self, token: int) -> bool:
         return self.vocab.is_end(token)

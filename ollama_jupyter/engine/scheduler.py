@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from ollama_jupyter.engine.backend import Backend, Outcome, Span
 from ollama_jupyter.engine.detokenize import TextStream
 from ollama_jupyter.engine.events import Cancel, Command, Event, Failed, Finished, Submit, Text
-from ollama_jupyter.engine.prefix import choose_slot
-from ollama_jupyter.engine.sampling import sampler_steps
-from ollama_jupyter.engine.sequence import Sequence, Slot
+from ollama_jupyter.engine.queue import Queue, Waiting
+from ollama_jupyter.engine.sampling import history_length, sampler_steps
+from ollama_jupyter.engine.sequence import Sequence
+from ollama_jupyter.engine.slots import Slots
 from ollama_jupyter.errors import EngineError
+from ollama_jupyter.messages import TokenLogprob
 
 log = logging.getLogger("ollama_jupyter.engine")
 
@@ -29,6 +30,9 @@ MIN_CHUNK = 16
 PREDICT_FACTOR = 10
 """A request without a limit ends after this many windows, as Ollama's does."""
 
+CLOSING = 32
+"""Tokens before its end from which on a constrained answer is led to a close."""
+
 
 class Scheduler:
     """Requests in (`submit`, `cancel`), events out of `step`. Not thread-safe."""
@@ -36,25 +40,25 @@ class Scheduler:
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.perf_counter) -> None:
         self._backend = backend
         self._clock = clock
-        self._slots = [Slot(i) for i in range(backend.n_seq_max)]
-        self._waiting: deque[Submit] = deque()
-        self._active: dict[int, Sequence] = {}
+        self._slots = Slots(backend)
+        self._queue = Queue(backend.n_seq_max)
+        self._active: list[Sequence] = []
         self._events: list[Event] = []
-        self._uses = 0
         self._chunk = float(min(64, backend.n_batch))
 
     @property
     def has_work(self) -> bool:
-        return bool(self._waiting or self._active or self._events)
+        return bool(self._queue or self._active or self._events)
 
     @property
     def num_waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._queue)
 
     @property
     def only_request(self) -> int | None:
         """The id of the request that is alone in the batch, if one is: only then may its decode be aborted."""
-        return next(iter(self._active)) if len(self._active) == 1 else None
+        ids = {sequence.id for sequence in self._active}
+        return ids.pop() if len(ids) == 1 else None
 
     def take(self, commands: Iterable[Command]) -> None:
         """What came in since the last step."""
@@ -65,36 +69,32 @@ class Scheduler:
                 self.cancel(command.id)
 
     def submit(self, request: Submit) -> None:
-        self._waiting.append(request)
+        self._queue.add(request)
 
     def cancel(self, request_id: int) -> None:
         """End a request in whatever state it is. Unknown ids are ignored: it may have finished meanwhile."""
-        if request_id in self._active:
-            self._release(self._active[request_id])
-        elif (request := next((r for r in self._waiting if r.id == request_id), None)) is not None:
-            self._waiting.remove(request)
-        else:
-            return
-        self._events.append(Failed(request_id, "request canceled", canceled=True))
+        if request_id in self._queue:
+            self._fail(request_id, "request canceled", canceled=True)
 
     def fail_all(self, message: str, *, canceled: bool = False) -> list[Event]:
         """End every request with `message`. Used when the engine stops or broke."""
-        for sequence in list(self._active.values()):
-            self._release(sequence)
-            self._events.append(Failed(sequence.id, message, canceled))
-        self._events += [Failed(request.id, message, canceled) for request in self._waiting]
-        self._waiting.clear()
+        for request_id in self._queue.ids():
+            self._fail(request_id, message, canceled=canceled)
         return self._drain()
 
     def admit(self) -> None:
-        """Give free slots to waiting requests, first come first served."""
-        while self._waiting and not all(slot.busy for slot in self._slots):
-            self._start(self._waiting.popleft())
+        """Give free slots to waiting answers, first come first served."""
+        while self._queue and self._slots.has_free:
+            waiting = self._queue.pop()
+            try:
+                self._start(waiting)
+            except EngineError as error:
+                self._fail(waiting.request.id, error.message)
 
     def step(self) -> list[Event]:
         """Advance every running sequence once; the events since the last step."""
         self.admit()
-        for sequence in list(self._active.values()):
+        for sequence in list(self._active):
             self._fit_window(sequence)
         plan = self._plan()
         if plan:
@@ -103,86 +103,54 @@ class Scheduler:
 
     # ---- admission --------------------------------------------------------------------------------------------
 
-    def _start(self, request: Submit) -> None:
+    def _start(self, waiting: Waiting) -> None:
+        request, choice = waiting.request, waiting.choice
         if not 0 < len(request.tokens) <= request.num_ctx:
-            text = f"the prompt has {len(request.tokens)} tokens, the window holds {request.num_ctx}"
-            self._events.append(Failed(request.id, text))
-            return
-        slot, num_cached = self._claim_slot(request.tokens)
-        log.debug("request %d: slot %d, %d of %d tokens cached", request.id, slot.id, num_cached, len(request.tokens))
+            raise EngineError(f"the prompt has {len(request.tokens)} tokens, the window holds {request.num_ctx}")
         options = request.options
-        steps = sampler_steps(options, request.num_ctx)
-        history = request.tokens[-int(steps[0].args[0]) :] if steps[0].name == "penalties" else ()
-        sampler = self._backend.sampler(steps, history)
+        matcher = request.constraint.matcher() if request.constraint else None
+        steps = sampler_steps(options, request.num_ctx, request.logit_bias, choice)
+        history = history_length(steps)
+        sampler = self._backend.sampler(steps, request.tokens[-history:] if history else ())
+        slot = self._slots.claim(request.tokens)
+        log.debug("request %d: slot %d, %d of %d cached", request.id, slot.id, len(slot.tokens), len(request.tokens))
         limit = PREDICT_FACTOR * request.num_ctx
-        self._active[request.id] = Sequence(
-            request=request,
-            slot=slot,
-            sampler=sampler,
-            stream=TextStream(options.stop),
-            tokens=list(request.tokens),
-            num_cached=num_cached,
-            budget=limit if options.num_predict < 0 else min(options.num_predict, limit),
-            started=self._clock(),
+        self._active.append(
+            Sequence(
+                request=request,
+                choice=choice,
+                slot=slot,
+                sampler=sampler,
+                matcher=matcher,
+                stream=TextStream(options.stop),
+                tokens=list(request.tokens),
+                num_cached=len(slot.tokens),
+                budget=limit if options.num_predict < 0 else min(options.num_predict, limit),
+                started=self._clock(),
+            )
         )
-
-    def _claim_slot(self, tokens: tuple[int, ...]) -> tuple[Slot, int]:
-        """A free slot whose cache holds the longest possible beginning of `tokens`, and that length."""
-        slot, donor, shared = choose_slot(self._slots, tokens, may_copy=self._backend.can_copy)
-        # A sliding window's cells are given away once nothing ahead can see them: going back behind them is no use.
-        if self._backend.first_position((donor or slot).id) > max(0, shared - self._backend.attention_window):
-            donor, shared = None, 0
-        if donor is None:
-            self._cut(slot, shared)
-        else:
-            self._cut(slot, 0)
-            self._backend.copy(donor.id, slot.id, shared)
-            slot.tokens = list(tokens[:shared])
-            slot.shares = donor.shares = True
-        self._uses += 1
-        slot.busy, slot.used = True, self._uses
-        return slot, len(slot.tokens)
-
-    def _cut(self, slot: Slot, length: int) -> None:
-        """Keep the first `length` tokens of a slot; all go where the memory cannot drop a part (recurrent state)."""
-        if length == len(slot.tokens):
-            return
-        if length and not self._backend.remove(slot.id, length):
-            length = 0
-        if not length:
-            self._backend.remove(slot.id, 0)
-            slot.shares = False
-        del slot.tokens[length:]
 
     # ---- the window -------------------------------------------------------------------------------------------
 
     def _fit_window(self, sequence: Sequence) -> None:
         """Make room for the next token of a sequence that fills its window: shift, or finish for length."""
-        if len(sequence.tokens) <= sequence.request.num_ctx:
-            return
-        if not sequence.request.shift:
-            self._finish(sequence, "length")
-            return
         num_ctx, slot = sequence.request.num_ctx, sequence.slot
         keep = min(sequence.request.options.num_keep, num_ctx // 2)
         discard = max((num_ctx - keep) // 2, 1)
-        held = len(slot.tokens)
-        sequence.intact = keep
-        del sequence.tokens[keep : keep + discard]
-        if self._backend.can_shift and self._backend.can_copy and not slot.shares and held > keep + discard:
-            self._backend.remove(slot.id, keep, keep + discard)
-            self._backend.move(slot.id, keep + discard, held, -discard)
-            del slot.tokens[keep : keep + discard]
-        else:  # cells that another sequence shares must not move: read the kept part again
-            self._cut(slot, min(keep, held))
-            sequence.intact = None
+        while len(sequence.tokens) > num_ctx:
+            held = len(slot.tokens)
+            sequence.intact = keep
+            del sequence.tokens[keep : keep + discard]
+            if not self._slots.shift(slot, keep, discard):  # read the kept part again
+                self._slots.cut(slot, min(keep, held))
+                sequence.intact = None
 
     # ---- one batch --------------------------------------------------------------------------------------------
 
     def _plan(self) -> list[tuple[Sequence, Span]]:
         """The next batch: one token of each decoding sequence, then chunks of the prompts, shared out evenly."""
-        decoding = [s for s in self._active.values() if not s.is_prefilling][: self._backend.n_batch]
-        prefilling = [s for s in self._active.values() if s.is_prefilling]
+        decoding = [s for s in self._active if not s.is_prefilling][: self._backend.n_batch]
+        prefilling = [s for s in self._active if s.is_prefilling]
         plan = [(s, self._span(s, 1)) for s in decoding]
         room = self._backend.n_batch - len(decoding)
         if decoding:
@@ -210,39 +178,23 @@ class Scheduler:
             self._adapt_chunk(plan, self._clock() - started)
             self._take(plan)
         elif outcome is Outcome.NO_ROOM:
-            self._make_room(plan)
+            # Drop the cache of the idle slot that was used longest ago, else end the youngest request.
+            if not self._slots.drop_idle():
+                self._give_up(plan[-1:], "the KV cache is full")
         elif not self._backend.can_copy:  # an aborted recurrent state is in an unknown condition
             for sequence, _ in plan:
-                self._cut(sequence.slot, 0)
+                self._slots.cut(sequence.slot, 0)
 
     def _take(self, plan: list[tuple[Sequence, Span]]) -> None:
         """The batch is in the cache: sample where logits were wanted."""
         for sequence, span in plan:
             sequence.slot.tokens.extend(span.tokens)
         for index, (sequence, span) in enumerate(plan):
-            if not span.logits:
-                continue
-            if sequence.num_sampled == 0:
-                sequence.first_token_at = self._clock()
-                sequence.prompt_seconds = sequence.first_token_at - sequence.started
-            if sequence.num_sampled >= sequence.budget:
-                self._finish(sequence, "length")
-            else:
-                self._accept(sequence, self._backend.sample(sequence.sampler, index))
-
-    def _accept(self, sequence: Sequence, token: int) -> None:
-        sequence.num_sampled += 1
-        sequence.sampled.append(token)
-        if self._backend.is_end(token):
-            self._finish(sequence, "stop")
-            return
-        self._emit(sequence, sequence.stream.decode(self._backend.piece(token)))
-        if sequence.stream.stopped:
-            self._finish(sequence, "stop")
-        elif sequence.num_sampled >= sequence.budget:
-            self._finish(sequence, "length")
-        else:
-            sequence.tokens.append(token)
+            if span.logits and sequence in self._active:  # it may have failed with another of its answers
+                try:
+                    self._sample(sequence, index)
+                except EngineError as error:
+                    self._fail(sequence.id, error.message)
 
     def _adapt_chunk(self, plan: list[tuple[Sequence, Span]], seconds: float) -> None:
         """Let the prefill chunk follow the machine: towards steps of STEP_SECONDS, by half the way at most."""
@@ -251,25 +203,78 @@ class Scheduler:
             factor = min(max(STEP_SECONDS / seconds, 0.5), 2.0)
             self._chunk = min(max(self._chunk * factor, MIN_CHUNK), self._backend.n_batch)
 
-    def _make_room(self, plan: list[tuple[Sequence, Span]]) -> None:
-        """No free cells: drop the cache of the idle slot that was used longest ago, else end the youngest request."""
-        idle = [slot for slot in self._slots if not slot.busy and slot.tokens]
-        if idle:
-            self._cut(min(idle, key=lambda slot: slot.used), 0)
-        else:
-            self._give_up(plan[-1:], "the KV cache is full")
-
     def _give_up(self, plan: list[tuple[Sequence, Span]], message: str) -> None:
         for sequence, _ in plan:
-            self._cut(sequence.slot, 0)
-            self._release(sequence)
-            self._events.append(Failed(sequence.id, message))
+            self._slots.cut(sequence.slot, 0)
+        for request_id in dict.fromkeys(sequence.id for sequence, _ in plan):
+            self._fail(request_id, message)
+
+    # ---- tokens -----------------------------------------------------------------------------------------------
+
+    def _sample(self, sequence: Sequence, index: int) -> None:
+        if sequence.num_sampled == 0:
+            sequence.first_token_at = self._clock()
+            sequence.prompt_seconds = sequence.first_token_at - sequence.started
+            if sequence.choice == 0:
+                self._queue.begun(sequence.request)
+        if sequence.num_left <= 0:
+            self._finish(sequence, "length")
+            return
+        matcher, num_top = sequence.matcher, sequence.request.logprobs
+        mask = matcher.mask(closing=sequence.num_left <= CLOSING) if matcher else None
+        measure = None if num_top is None else self._backend.measure(index)  # before the chain: it is the model's word
+        token = self._backend.sample(sequence.sampler, index, mask)
+        if self._backend.is_end(token):
+            sequence.add(token)
+            self._finish(sequence, "stop")
+            return
+        logprob = None
+        if measure is not None and num_top is not None:
+            top = tuple(self._told(other, value) for other, value in measure.top(num_top))
+            logprob = self._told(token, measure.of(token), top)
+        if matcher is not None:
+            matcher.accept(token)
+        if self._append(sequence, token, logprob):
+            self._append_forced(sequence)
+
+    def _append_forced(self, sequence: Sequence) -> None:
+        """What a grammar leaves no choice about is not sampled, unless its log probabilities are wanted."""
+        matcher = sequence.matcher
+        if matcher is None:
+            return
+        for token in () if matcher.is_over or sequence.request.logprobs is not None else matcher.forced():
+            self._backend.accept(sequence.sampler, token)
+            if not self._append(sequence, token):
+                return
+        if matcher.is_over:
+            self._finish(sequence, "stop")
+
+    def _append(self, sequence: Sequence, token: int, logprob: TokenLogprob | None = None) -> bool:
+        """Add a token to an answer. False if that ended it."""
+        sequence.add(token)
+        text = sequence.stream.decode(self._backend.piece(token, special=token in sequence.request.spelled))
+        if logprob is not None:
+            sequence.measured.append((sequence.stream.decoded, logprob))
+        self._emit(sequence, text)
+        sequence.tokens.append(token)
+        if sequence.stream.stopped:
+            self._finish(sequence, "stop")
+        elif sequence.num_left <= 0:
+            self._finish(sequence, "length")
+        else:
+            return True
+        return False
+
+    def _told(self, token: int, logprob: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+        data = self._backend.piece(token, special=True)
+        return TokenLogprob(data.decode("utf-8", "replace"), logprob, data, top)
 
     # ---- ends -------------------------------------------------------------------------------------------------
 
     def _finish(self, sequence: Sequence, reason: str) -> None:
-        self._emit(sequence, sequence.stream.flush())
+        self._emit(sequence, sequence.stream.flush(), final=True)
         self._release(sequence)
+        self._queue.ended(sequence.request)
         log.debug("request %d: %s after %d tokens", sequence.id, reason, sequence.num_sampled)
         self._events.append(
             Finished(
@@ -280,8 +285,17 @@ class Scheduler:
                 cached_tokens=sequence.num_cached,
                 prompt_seconds=sequence.prompt_seconds,
                 eval_seconds=self._clock() - sequence.first_token_at,
+                choice=sequence.choice,
+                stop_sequence=sequence.stream.stop_sequence,
             )
         )
+
+    def _fail(self, request_id: int, message: str, *, canceled: bool = False) -> None:
+        """End all answers of a request."""
+        for sequence in [s for s in self._active if s.id == request_id]:
+            self._release(sequence)
+        self._queue.drop(request_id)
+        self._events.append(Failed(request_id, message, canceled))
 
     def _release(self, sequence: Sequence) -> None:
         """Free the slot; what its cache holds stays for the next prompt that begins alike.
@@ -290,13 +304,14 @@ class Scheduler:
         """
         self._backend.free_sampler(sequence.sampler)
         if sequence.intact is not None:
-            self._cut(sequence.slot, min(sequence.intact, len(sequence.slot.tokens)))
+            self._slots.cut(sequence.slot, min(sequence.intact, len(sequence.slot.tokens)))
         sequence.slot.busy = False
-        del self._active[sequence.id]
+        self._active.remove(sequence)
 
-    def _emit(self, sequence: Sequence, text: str) -> None:
-        if text:
-            self._events.append(Text(sequence.id, text))
+    def _emit(self, sequence: Sequence, text: str, *, final: bool = False) -> None:
+        logprobs = sequence.take_measured(final=final)
+        if text or logprobs:
+            self._events.append(Text(sequence.id, text, sequence.choice, logprobs))
 
     def _drain(self) -> list[Event]:
         events, self._events = self._events, []

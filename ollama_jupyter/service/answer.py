@@ -14,19 +14,11 @@ from ollama_jupyter.engine.events import Finished, Text
 from ollama_jupyter.errors import CallUnfinished
 from ollama_jupyter.messages import Chunk, Stats, TokenLogprob
 from ollama_jupyter.prompt.output import Parser, Piece
-from ollama_jupyter.service.prompts import Prompt
+from ollama_jupyter.service.prompts import Prompt, Rules
 
 Events = AsyncGenerator[Text | Finished, None]
 
 _ID = string.ascii_lowercase + string.digits
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for the calls of every answer: whether there must be one, and whether there may be several."""
-
-    must_call: bool = False
-    several: bool = True
 
 
 class Answer:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ollama_jupyter.errors import BadRequest, PromptTooLong
 from ollama_jupyter.manager import Lease
-from ollama_jupyter.messages import ChatRequest, GenerateRequest, Message, Options, Truncated
+from ollama_jupyter.messages import ChatRequest, GenerateRequest, Message, Options, Tool, Truncated
 from ollama_jupyter.prompt import fit
 from ollama_jupyter.prompt.output import Output, Parser, Setup, output_for
 from ollama_jupyter.prompt.select import Rendered, Renderer, assemble, for_generate
@@ -32,13 +32,25 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for the calls of every answer: whether there must be one, and whether there may be several."""
+
+    must_call: bool = False
+    several: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A request with the model that it is for. Its `think` is decided, its tools are those that templates shall see."""
+    """A request with the model that it is for. Its `think` is decided, its tools are those that templates shall see.
+
+    `tools` are those that may be called.
+    """
 
     model: Model
     renderer: Renderer
     request: ChatRequest | GenerateRequest
     options: Options
+    tools: tuple[Tool, ...] = ()
 
     @property
     def output(self) -> Output:
@@ -48,10 +60,22 @@ class Job:
             return output_for(parser="", kind=kind, source=self.renderer.source)
         return self.renderer.output
 
+    @property
+    def rules(self) -> Rules:
+        """What holds for calls."""
+        if not isinstance(self.request, ChatRequest):
+            return Rules()
+        must = bool(self.tools) and self.request.tool_choice.mode == "required"
+        return Rules(must, self.request.parallel_tool_calls)
+
+    @property
+    def keeps_context(self) -> bool:
+        """Whether the answer ends with the tokens of the dialogue, to be sent back with the next prompt."""
+        return isinstance(self.request, GenerateRequest) and not self.request.raw
+
     def parser(self, prompt: str) -> Parser:
         """What takes an answer to the prompt apart."""
-        tools = self.request.tools if isinstance(self.request, ChatRequest) else ()
-        return self.output.make(Setup(tools, bool(self.request.think), prompt))
+        return self.output.make(Setup(self.tools, bool(self.request.think), prompt))
 
     def rendered(self) -> Rendered:
         """The prompt as a text, whether it fits or not."""

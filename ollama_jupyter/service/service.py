@@ -7,7 +7,7 @@ generator, or canceling the task that consumes it, cancels the work wherever it 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from ollama_jupyter.config import Settings
 from ollama_jupyter.manager import Lease, Manager
 from ollama_jupyter.messages import ChatRequest, Chunk, GenerateRequest, Options
 from ollama_jupyter.service import ability
-from ollama_jupyter.service.answer import Ending, Events, Rules, answers
+from ollama_jupyter.service.answer import Ending, Events, answers
 from ollama_jupyter.service.pool import Pool
 from ollama_jupyter.service.prompts import Job, Prompt
 from ollama_jupyter.store.models import Model
@@ -90,14 +90,30 @@ class Service:
     async def _run(self, job: Job, lease: Lease, started: float) -> AsyncGenerator[Chunk, None]:
         prompt = await self._pool.run(lambda: job.prompt(lease), lease)
         parsers = [job.parser(prompt.text) for _ in range(job.request.n)]
-        raw = isinstance(job.request, ChatRequest) or job.request.raw
-        ending = Ending(prompt, started, lease.load_duration, keep_context=not raw)
-        async with aclosing(answers(_events(job, lease, prompt), parsers, Rules(), ending)) as chunks:
+        ending = Ending(prompt, started, lease.load_duration, job.keeps_context)
+        async with aclosing(answers(_events(job, lease, prompt), parsers, job.rules, ending)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
 
 def _events(job: Job, lease: Lease, prompt: Prompt) -> Events:
-    # Kept tokens are those behind the BOS, as Ollama counts them.
-    options = job.options.with_(num_keep=job.options.num_keep + lease.vocab.adds_bos)
-    return lease.handle.stream(prompt.tokens, options, lease.num_ctx, job.request.shift, on_end=lease.release)
+    request = job.request
+    return lease.handle.stream(
+        prompt.tokens,
+        # Kept tokens are those behind the BOS, as Ollama counts them.
+        job.options.with_(num_keep=job.options.num_keep + lease.vocab.adds_bos),
+        lease.num_ctx,
+        request.shift,
+        on_end=lease.release,
+        n=request.n,
+        logprobs=request.top_logprobs if request.logprobs else None,
+        logit_bias=request.logit_bias,
+        spelled=_spelled(job.output.tags, lease),
+    )
+
+
+def _spelled(tags: Iterable[str], lease: Lease) -> frozenset[int]:
+    """The control tokens among the tags: their texts are to come out, so that the parser sees them."""
+    vocab = lease.vocab
+    found = [vocab.tokenize(tag, add_special=False) for tag in tags]
+    return frozenset(tokens[0] for tokens in found if len(tokens) == 1 and not vocab.piece(tokens[0]))

@@ -12,8 +12,8 @@ from ollama_jupyter.engine.events import Finished, Text
 from ollama_jupyter.errors import CallUnfinished
 from ollama_jupyter.messages import Chunk, TokenLogprob, ToolCall, Truncated
 from ollama_jupyter.prompt.output import PLAIN, Piece, Setup
-from ollama_jupyter.service.answer import Ending, Rules, answers
-from ollama_jupyter.service.prompts import Prompt
+from ollama_jupyter.service.answer import Ending, answers
+from ollama_jupyter.service.prompts import Prompt, Rules
 
 F = Piece(call=ToolCall("f", {"a": 1}))
 G = Piece(call=ToolCall("g", {}, id="own"))

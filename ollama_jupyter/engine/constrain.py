@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ollama_jupyter.engine.vocab import Vocab
 
 
 class Matcher(Protocol):
@@ -32,3 +35,17 @@ class Constraint(Protocol):
 
     def matcher(self) -> Matcher:
         """A fresh start of it."""
+
+
+def specials(vocab: Vocab) -> dict[str, int]:
+    """The tokens that no plain text becomes, by their text: those of a grammar stand as tokens in it."""
+    return {}
+
+
+def compile_grammar(text: str, vocab: Vocab) -> Constraint:
+    """A grammar in llguidance's Lark dialect, ready for use. Takes milliseconds to seconds: for a thread of a pool.
+
+    Raises:
+        BadRequest: it does not compile, or is too large to hold.
+    """
+    raise NotImplementedError

@@ -113,8 +113,18 @@ def _tools(tools: Sequence[Any]) -> JSONList | None:
     return JSONList([_tool(tool) for tool in tools]) if tools else None
 
 
-def _tool(tool: Mapping[str, Any]) -> Struct:
-    function = tool.get("function") or {}
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The value, or nothing where a schema has something else in the place of an object, such as `true`."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _tool(tool: Any) -> Struct:
+    tool = _mapping(tool)
+    function = _mapping(tool.get("function"))
     return Struct(
         "api.Tool",
         {
@@ -132,40 +142,41 @@ def _function(function: Mapping[str, Any]) -> Struct:
         {
             "Name": ("name", function.get("name", ""), False),
             "Description": ("description", function.get("description", ""), False),
-            "Parameters": ("parameters", _parameters(function.get("parameters") or {}), False),
+            "Parameters": ("parameters", _parameters(_mapping(function.get("parameters"))), False),
         },
         prints_json=True,
     )
 
 
 def _parameters(parameters: Mapping[str, Any]) -> Struct:
-    properties = parameters.get("properties") or {}
+    properties = _mapping(parameters.get("properties"))
     return Struct(
         "api.ToolFunctionParameters",
         {
             "Type": ("type", parameters.get("type", ""), False),
             "Defs": ("$defs", parameters.get("$defs"), True),
             "Items": ("items", parameters.get("items"), True),
-            "Required": ("required", list(parameters.get("required") or ()), True),
+            "Required": ("required", _list(parameters.get("required")), True),
             "Properties": ("properties", {name: _property(value) for name, value in properties.items()}, False),
         },
         prints_json=True,
     )
 
 
-def _property(value: Mapping[str, Any]) -> Struct:
-    kind = value.get("type")
-    types = [kind] if isinstance(kind, str) else list(kind or ())
-    nested = value.get("properties")
+def _property(value: Any) -> Struct:
+    schema = _mapping(value)
+    kind = schema.get("type")
+    types = [kind] if isinstance(kind, str) else [str(one) for one in _list(kind)]
+    nested = {name: _property(inner) for name, inner in _mapping(schema.get("properties")).items()}
     return Struct(
         "api.ToolProperty",
         {
-            "AnyOf": ("anyOf", [_property(v) for v in value.get("anyOf") or ()], True),
+            "AnyOf": ("anyOf", [_property(one) for one in _list(schema.get("anyOf"))], True),
             "Type": ("type", PropertyType(types), True),
-            "Items": ("items", value.get("items"), True),
-            "Description": ("description", value.get("description", ""), True),
-            "Enum": ("enum", list(value.get("enum") or ()), True),
-            "Properties": ("properties", {n: _property(v) for n, v in nested.items()} if nested else {}, True),
-            "Required": ("required", list(value.get("required") or ()), True),
+            "Items": ("items", schema.get("items"), True),
+            "Description": ("description", schema.get("description", ""), True),
+            "Enum": ("enum", _list(schema.get("enum")), True),
+            "Properties": ("properties", nested, True),
+            "Required": ("required", _list(schema.get("required")), True),
         },
     )

@@ -9,11 +9,12 @@ from typing import Literal
 
 from ollama_jupyter.errors import BadRequest, PromptTooLong
 from ollama_jupyter.manager import Lease
-from ollama_jupyter.messages import ChatRequest, GenerateRequest, Message, Options, Tool, Truncated
+from ollama_jupyter.messages import ChatRequest, GenerateRequest, Message, Options, Truncated
 from ollama_jupyter.prompt import fit
 from ollama_jupyter.prompt.output import Output, Parser, Setup, output_for
 from ollama_jupyter.prompt.select import Rendered, Renderer, assemble, for_generate
 from ollama_jupyter.service import pool
+from ollama_jupyter.service.offer import Offer
 from ollama_jupyter.store.models import Model
 
 _NO_SHIFT = (
@@ -41,16 +42,13 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request with the model that it is for. Its `think` is decided, its tools are those that templates shall see.
-
-    `tools` are those that may be called.
-    """
+    """A request with the model that it is for. Its `think` is decided."""
 
     model: Model
     renderer: Renderer
     request: ChatRequest | GenerateRequest
     options: Options
-    tools: tuple[Tool, ...] = ()
+    offer: Offer
 
     @property
     def output(self) -> Output:
@@ -65,7 +63,7 @@ class Job:
         """What holds for calls."""
         if not isinstance(self.request, ChatRequest):
             return Rules()
-        must = bool(self.tools) and self.request.tool_choice.mode == "required"
+        must = bool(self.offer.tools) and self.request.tool_choice.mode == "required"
         return Rules(must, self.request.parallel_tool_calls)
 
     @property
@@ -75,7 +73,7 @@ class Job:
 
     def parser(self, prompt: str) -> Parser:
         """What takes an answer to the prompt apart."""
-        return self.output.make(Setup(self.tools, bool(self.request.think), prompt))
+        return self.output.make(Setup(self.offer.tools, bool(self.request.think), prompt))
 
     def rendered(self) -> Rendered:
         """The prompt as a text, whether it fits or not."""
@@ -96,7 +94,8 @@ class Job:
         return self._generate_prompt(self.request, lease, deadline)
 
     def _chat(self, request: ChatRequest, messages: Sequence[Message]) -> Rendered:
-        return self.renderer.chat(messages, think=request.think, tools=request.tools)
+        told = self.offer.add_to_system(messages)
+        return self.renderer.chat(told, think=request.think, tools=self.offer.rendered)
 
     def _messages(self, request: ChatRequest) -> tuple[Message, ...]:
         forgets = _forgets_thinking(self.model)

@@ -10,12 +10,15 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 from ollama_jupyter.config import Settings
+from ollama_jupyter.engine.constrain import Constraint
 from ollama_jupyter.manager import Lease, Manager
 from ollama_jupyter.messages import ChatRequest, Chunk, GenerateRequest, Options
-from ollama_jupyter.service import ability
+from ollama_jupyter.service import ability, constraints
 from ollama_jupyter.service.answer import Ending, Events, answers
+from ollama_jupyter.service.offer import Offer
 from ollama_jupyter.service.pool import Pool
 from ollama_jupyter.service.prompts import Job, Prompt
 from ollama_jupyter.store.models import Model
@@ -29,9 +32,11 @@ class Service:
         self._manager = manager
         self._settings = settings
         self._pool = Pool()
+        self._grammars = Pool()  # one of their own: absurd ones take their time
 
     def close(self) -> None:
         self._pool.close()
+        self._grammars.close()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Answer `/api/generate`. An empty prompt loads the model, or unloads it with keep_alive 0.
@@ -67,6 +72,8 @@ class Service:
             rendered = await self._pool.run(job.rendered)
             yield Chunk(rendered=rendered.text, image_count=len(rendered.images))
             return
+        if constraints.is_held(job):
+            await self._grammars.run(lambda: constraints.check(job), what="grammar")
         async with self._manager.lease(model, job.options, request.keep_alive) as lease:
             if is_empty:
                 yield Chunk(done=True, done_reason="load")
@@ -85,18 +92,24 @@ class Service:
         able = ability.abilities(model, renderer)
         ability.check(request, model, able)
         request = replace(request, think=ability.thinking(request, able, renderer))
-        return Job(model, renderer, request, Options.merge(model.params, request.options))
+        offer = Offer.of(request, able) if isinstance(request, ChatRequest) else Offer()
+        return Job(model, renderer, request, Options.merge(model.params, request.options), offer)
 
     async def _run(self, job: Job, lease: Lease, started: float) -> AsyncGenerator[Chunk, None]:
         prompt = await self._pool.run(lambda: job.prompt(lease), lease)
+        held = await self._constraint(job, prompt, lease) if constraints.is_held(job) else None
         parsers = [job.parser(prompt.text) for _ in range(job.request.n)]
         ending = Ending(prompt, started, lease.load_duration, job.keeps_context)
-        async with aclosing(answers(_events(job, lease, prompt), parsers, job.rules, ending)) as chunks:
+        async with aclosing(answers(_events(job, lease, prompt, held), parsers, job.rules, ending)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
+    async def _constraint(self, job: Job, prompt: Prompt, lease: Lease) -> Constraint | None:
+        work = partial(constraints.constraint, job, prompt.text, lease)
+        return await self._grammars.run(work, lease, what="grammar")
 
-def _events(job: Job, lease: Lease, prompt: Prompt) -> Events:
+
+def _events(job: Job, lease: Lease, prompt: Prompt, held: Constraint | None) -> Events:
     request = job.request
     return lease.handle.stream(
         prompt.tokens,
@@ -108,6 +121,7 @@ def _events(job: Job, lease: Lease, prompt: Prompt) -> Events:
         n=request.n,
         logprobs=request.top_logprobs if request.logprobs else None,
         logit_bias=request.logit_bias,
+        constraint=held,
         spelled=_spelled(job.output.tags, lease),
     )
 

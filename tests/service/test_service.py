@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_engine import CHAT, FILL, PROJECTOR, THINKING, Fake, model
+from fake_engine import CHAT, FILL, PROJECTOR, THINKING, TOOLS, Fake, model
 
-from ollama_jupyter.errors import BadRequest, EngineError
-from ollama_jupyter.messages import ChatRequest, Chunk, GenerateRequest, Message
+from ollama_jupyter import grammar
+from ollama_jupyter.engine import constrain
+from ollama_jupyter.errors import BadRequest, CallUnfinished, EngineError
+from ollama_jupyter.grammar import describe_tools
+from ollama_jupyter.messages import ChatRequest, Chunk, Format, GenerateRequest, Message, ToolChoice
+from ollama_jupyter.prompt.output import PLAIN
+from ollama_jupyter.prompt.select import Renderer
+from ollama_jupyter.service import ability, pool
 from ollama_jupyter.store.models import Model
 
 PNG = b"\x89PNG"
@@ -167,3 +176,163 @@ async def test_an_engine_that_fails_in_the_middle() -> None:
         await anext(chunks)
     with pytest.raises(StopAsyncIteration):
         await anext(chunks)
+
+
+# ---- tools and formats ---------------------------------------------------------------------------------------------
+
+REQUIRED = ToolChoice("required")
+TOLD = describe_tools((TOOL,))
+
+
+@pytest.mark.parametrize(
+    ("stored", "choice", "expected"),
+    [
+        (model(TOOLS), ToolChoice(), '(tools [{"type":"function"'),
+        (model(TOOLS), REQUIRED, '(tools [{"type":"function"'),
+        (model(TOOLS), ToolChoice("none"), "[user]hi[assistant]"),
+        (model(), ToolChoice("none"), "[user]hi[assistant]"),
+        (model(), REQUIRED, f"[system]{TOLD}[user]hi[assistant]"),
+        (model(system="s"), REQUIRED, f"[system]s\n\n{TOLD}[user]hi[assistant]"),
+    ],
+)
+async def test_how_a_model_is_told_of_tools(stored: Model, choice: ToolChoice, expected: str) -> None:
+    prompt = await rendered(Fake(stored), tools=(TOOL,), tool_choice=choice)
+    assert (prompt or "").startswith(expected)
+
+
+async def test_a_template_without_a_system_turn_is_told_of_tools_in_the_first_question() -> None:
+    template = (
+        "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+    )
+    stored = model(None, metadata={"tokenizer.chat_template": template})
+    assert await rendered(Fake(stored), tools=(TOOL,), tool_choice=REQUIRED) == f"[user]{TOLD}\n\nhi"
+
+
+async def test_what_is_asked_of_the_engine() -> None:
+    fake = Fake(model())
+    fake.handle.says = ["a"]
+    chunks = await chat(fake, n=2, logprobs=True, top_logprobs=3, logit_bias={65: -100.0})
+    asked = fake.handle.asked
+    assert (asked["n"], asked["logprobs"], asked["logit_bias"]) == (2, 3, {65: -100.0})
+    assert (asked["constraint"], asked["spelled"]) == (None, frozenset())
+    assert [(chunk.index, chunk.text, chunk.done) for chunk in chunks] == [
+        (0, "a", False),
+        (1, "a", False),
+        (0, "", True),
+        (1, "", True),
+    ]
+    await chat(fake, top_logprobs=3)
+    assert fake.handle.asked["logprobs"] is None
+
+
+@pytest.mark.parametrize(("controls", "spelled"), [(["<t>"], {256}), (["<t>", "</t>"], {256, 257}), ([], set())])
+async def test_control_tokens_that_the_parser_must_see(
+    monkeypatch: pytest.MonkeyPatch, controls: list[str], spelled: set[int]
+) -> None:
+    output = replace(PLAIN, tags=("<t>", "</t>"))
+    monkeypatch.setattr(ability, "choose", lambda **_: Renderer("go", CHAT, output=output))
+    fake = Fake(model())
+    fake.handle.vocab.controls = controls
+    await chat(fake)
+    assert fake.handle.asked["spelled"] == spelled
+
+
+class Grammars:
+    """Stands in for the room of grammars and the compiler; keeps what they are asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.checked: list[Any] = []
+        self.planned: dict[str, Any] = {}
+        self.text: str | None = "start: x"
+        monkeypatch.setattr(grammar, "check", lambda *asked: self.checked.append(asked))
+        monkeypatch.setattr(grammar, "plan", self._plan)
+        monkeypatch.setattr(constrain, "specials", lambda vocab: {"<t>": 5})
+        monkeypatch.setattr(constrain, "compile_grammar", lambda text, vocab: f"compiled {text}")
+
+    def _plan(self, **asked: Any) -> str | None:
+        self.planned = asked
+        return self.text
+
+
+@pytest.fixture
+def grammars(monkeypatch: pytest.MonkeyPatch) -> Grammars:
+    return Grammars(monkeypatch)
+
+
+JSON = Format("json")
+
+
+@pytest.mark.parametrize(
+    ("stored", "fields", "planned"),
+    [
+        (model(), {"format": JSON}, {"form": JSON, "tools": (), "think": False}),
+        (model(THINKING), {"format": JSON}, {"form": JSON, "think": True}),
+        (model(THINKING), {"format": JSON, "think": False}, {"think": False}),
+        (model(TOOLS), {"tools": (TOOL,)}, {"tools": (TOOL,), "choice": ToolChoice(), "form": None}),
+        (
+            model(),
+            {"tools": (TOOL,), "tool_choice": REQUIRED, "parallel_tool_calls": False},
+            {"tools": (TOOL,), "choice": REQUIRED, "parallel": False},
+        ),
+    ],
+)
+async def test_what_an_answer_is_held_to(
+    grammars: Grammars, stored: Model, fields: dict[str, Any], planned: dict[str, Any]
+) -> None:
+    fake = Fake(stored)
+    fake.handle.says = ['{"name": "f", "arguments": {}}']
+    with contextlib.suppress(CallUnfinished):
+        await chat(fake, **fields)
+    assert grammars.checked == [(fields.get("format"), fields.get("tools", ()))]
+    assert {name: grammars.planned[name] for name in planned} == planned
+    assert grammars.planned["specials"] == {"<t>": 5}
+    assert grammars.planned["prompt"] == fake.handle.prompt
+    assert fake.handle.asked["constraint"] == "compiled start: x"
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"tools": (TOOL,), "tool_choice": ToolChoice("none")}, {"logit_bias": {1: 2.0}}]
+)
+async def test_what_is_held_to_nothing(grammars: Grammars, fields: dict[str, Any]) -> None:
+    fake = Fake(model(TOOLS))
+    await chat(fake, **fields)
+    assert (grammars.checked, grammars.planned, fake.handle.asked["constraint"]) == ([], {}, None)
+
+
+async def test_a_prompt_is_held_to_a_format_too(grammars: Grammars) -> None:
+    fake = Fake(model())
+    await generate(fake, format=JSON)
+    assert (grammars.planned["form"], grammars.planned["tools"]) == (JSON, ())
+    grammars.text = None
+    await generate(fake, format=JSON)
+    assert fake.handle.asked["constraint"] is None
+
+
+async def test_what_no_grammar_can_hold_is_refused_before_the_load(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BadRequest('format: "nosuch" is no keyword')
+
+    monkeypatch.setattr(grammar, "check", refuse)
+    fake = Fake(model())
+    with pytest.raises(BadRequest, match="nosuch"):
+        await generate(fake, format=JSON)
+    assert fake.manager.leases == 0
+
+
+async def test_a_grammar_that_takes_too_long_ends_its_own_request_alone(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    monkeypatch.setattr(constrain, "compile_grammar", lambda text, vocab: free.wait(30))
+    monkeypatch.setattr(pool, "DEADLINE", 0.0)
+    monkeypatch.setattr(pool, "GRACE", 0.05)
+    fake = Fake(model())
+    try:
+        with pytest.raises(BadRequest, match="the grammar took longer than 0 s to prepare"):
+            await generate(fake, format=JSON)
+        assert (await generate(fake))[-1].done
+    finally:
+        free.set()

@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # outside package -> the only rooms that may import it
 ONLY_IN: dict[str, set[str]] = {
     "llama_cpp": {
+        "engine.constrain",
         "engine.model",
         "engine.batch",
         "engine.llama",

@@ -1,12 +1,33 @@
-"""Constrained decoding: which tokens may come next."""
+"""Constrained decoding by llguidance: which tokens may come next.
+
+A grammar is compiled once for a vocabulary and kept; every answer goes through a copy of its start. Compiling is for a
+thread of a pool, a matcher for the engine's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+import ctypes
+import hashlib
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ollama_jupyter.errors import BadRequest, EngineError
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
     from ollama_jupyter.engine.vocab import Vocab
+
+MAX_GRAMMARS, MAX_KEPT = 64, 4 * 2**20
+"""Compiled grammars that are kept for a vocabulary, and the characters of their texts."""
+
+MAX_GRAMMAR = 2 * 2**20
+"""Characters of a grammar."""
 
 
 class Matcher(Protocol):
@@ -38,8 +59,11 @@ class Constraint(Protocol):
 
 
 def specials(vocab: Vocab) -> dict[str, int]:
-    """The tokens that no plain text becomes, by their text: those of a grammar stand as tokens in it."""
-    return {}
+    """The tokens that no plain text becomes, by their text: those of a grammar stand as tokens in it.
+
+    End tokens are not among them: they end the answer.
+    """
+    return _Grammars.of(vocab).specials
 
 
 def compile_grammar(text: str, vocab: Vocab) -> Constraint:
@@ -48,4 +72,133 @@ def compile_grammar(text: str, vocab: Vocab) -> Constraint:
     Raises:
         BadRequest: it does not compile, or is too large to hold.
     """
-    raise NotImplementedError
+    return _Grammars.of(vocab).compile(text)
+
+
+class _Grammars:
+    """The tokenizer of one vocabulary in llguidance's form, and the grammars that were compiled for it."""
+
+    _all: weakref.WeakKeyDictionary[Vocab, _Grammars] = weakref.WeakKeyDictionary()
+    _making = threading.Lock()
+
+    @classmethod
+    def of(cls, vocab: Vocab) -> _Grammars:
+        with cls._making:
+            if vocab not in cls._all:
+                cls._all[vocab] = cls(vocab)
+            return cls._all[vocab]
+
+    def __init__(self, vocab: Vocab) -> None:
+        pieces = [vocab.piece(token, special=True) for token in range(vocab.size)]
+        marked = [token for token, piece in enumerate(pieces) if vocab.is_special(token, piece)]
+        ends = [token for token in range(vocab.size) if vocab.is_end(token)]
+        self._tokenizer = _tokenizer(vocab, pieces, marked, ends)
+        apart = set(marked) - set(ends)
+        self.specials = {pieces[token].decode("utf-8", "replace"): token for token in apart if pieces[token]}
+        self._closers = (_bits(apart), _bits(t for t, piece in enumerate(pieces) if piece and not piece.strip(b'"}]')))
+        self._kept: OrderedDict[bytes, tuple[int, _Compiled]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def compile(self, text: str) -> Constraint:
+        key = hashlib.sha256(text.encode("utf-8", "replace")).digest()
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][1]
+        compiled = _Compiled(self._compile(text), self._closers)
+        with self._lock:
+            self._kept[key] = len(text), compiled
+            while len(self._kept) > MAX_GRAMMARS or sum(size for size, _ in self._kept.values()) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return compiled
+
+    def _compile(self, text: str) -> LLMatcher:
+        from llguidance import LLMatcher
+
+        if len(text) > MAX_GRAMMAR:
+            raise BadRequest(f"the grammar of the answer has {len(text)} characters, at most {MAX_GRAMMAR} are taken")
+        matcher = LLMatcher(self._tokenizer, text, log_level=0)
+        if matcher.is_error():
+            raise BadRequest(_reason(matcher))
+        return matcher
+
+
+def _tokenizer(vocab: Vocab, pieces: Sequence[bytes], marked: Sequence[int], ends: Sequence[int]) -> LLTokenizer:
+    """llguidance's view of a vocabulary: special tokens begin with a byte that no text has.
+
+    It keeps llama.cpp's pointer and calls its tokenizer, so it is for as long as the model is leased.
+    """
+    from llama_cpp import llama_cpp as C
+    from llguidance import LLTokenizer
+
+    tokens = list(pieces)
+    for token in marked:
+        tokens[token] = b"\xff" + tokens[token]
+    make: Any = LLTokenizer
+    return make.from_llamacpp(  # type: ignore[no-any-return]
+        tokens=tokens,
+        vocab_ptr=vocab.pointer,
+        tokenize_fptr=ctypes.cast(C._lib.llama_tokenize, ctypes.c_void_p).value,
+        eos_token=list(ends) or [0],
+        slices=None,
+    )
+
+
+def _bits(tokens: Iterable[int]) -> int:
+    made = 0
+    for token in tokens:
+        made |= 1 << token
+    return made
+
+
+def _reason(matcher: LLMatcher) -> str:
+    """What llguidance says, without where in the text of the grammar: nobody has seen that."""
+    return matcher.get_error().partition("\n   1 |")[0].partition("JSON schema: ")[2] or matcher.get_error()
+
+
+class _Compiled:
+    """A matcher at its start, which is copied for each answer."""
+
+    def __init__(self, start: LLMatcher, closers: tuple[int, ...]) -> None:
+        self._start = start
+        self._closers = closers
+
+    def matcher(self) -> Matcher:
+        return _Matcher(self._start.deep_copy(), self._closers)
+
+
+class _Matcher:
+    def __init__(self, matcher: LLMatcher, closers: tuple[int, ...]) -> None:
+        self._matcher = matcher
+        self._closers = closers
+
+    @property
+    def is_over(self) -> bool:
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+    def mask(self, *, closing: bool = False) -> bytes:
+        """See `Matcher`. A special token closes more than a bracket does: `</think>`, `</tool_call>`.
+
+        Where the answer could end here, it is not led anywhere: it may be prose.
+        """
+        mask = self._checked(self._matcher.compute_bitmask())
+        if not closing or self._matcher.is_accepting():
+            return mask
+        allowed = int.from_bytes(mask, "little")
+        led = next((allowed & closers for closers in self._closers if allowed & closers), allowed)
+        return led.to_bytes(len(mask), "little")
+
+    def accept(self, token: int) -> None:
+        self._matcher.consume_token(token)
+        self._checked(None)
+
+    def forced(self) -> Sequence[int]:
+        tokens = self._checked(self._matcher.compute_ff_tokens())
+        if tokens:
+            self._matcher.consume_tokens(tokens)
+        return self._checked(tokens)
+
+    def _checked(self, value: T) -> T:
+        if self._matcher.is_error():
+            raise EngineError(f"the grammar of the answer failed: {self._matcher.get_error()}")
+        return value

@@ -104,5 +104,16 @@ class Vocab:
         """The text of `tokens`, control tokens spelled out: what a `context` of Ollama's stands for."""
         return b"".join(self.piece(token, special=True) for token in tokens).decode("utf-8", "replace")
 
+    @property
+    def pointer(self) -> Any:
+        """llama.cpp's own, for who calls its tokenizer: valid as long as the model is."""
+        return self._vocab
+
+    def is_special(self, token: int, piece: bytes) -> bool:
+        """Whether no plain text becomes this token: a control token, or one that is written like one."""
+        attr = C.llama_vocab_get_attr(self._vocab, token)
+        tagged = piece.startswith(b"<") and piece.endswith(b">")
+        return bool(attr & C.LLAMA_TOKEN_ATTR_CONTROL or (attr & C.LLAMA_TOKEN_ATTR_USER_DEFINED and tagged))
+
     def is_end(self, token: int) -> bool:
         return bool(C.llama_vocab_is_eog(self._vocab, token))

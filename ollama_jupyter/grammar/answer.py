@@ -1,19 +1,51 @@
-"""The grammar of one whole answer: thinking, then prose with calls, or calls, or what a format allows."""
+"""The grammar of one whole answer: thinking, then prose with calls, or calls, or what a format allows.
+
+It holds from the first token on, so that the engine needs no triggers: prose is a lazy lexeme that ends where a call
+begins. Arguments that a family does not write as JSON are left free in prose; forced calls are always JSON.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ollama_jupyter.errors import BadRequest
+from ollama_jupyter.grammar.lark import Lark
+from ollama_jupyter.grammar.schema import held, locate
 from ollama_jupyter.messages import Format, Tool, ToolChoice
-from ollama_jupyter.prompt.output import Output
+from ollama_jupyter.prompt.output import CallSyntax, Output
+
+AUTO = ToolChoice()
+MAX_CALLS = 16
+"""Calls in one forced answer."""
+
+_ANY_OBJECT = {"type": "object"}
+_NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
+# What llguidance says of a schema that it refuses, and the keyword that this is about.
+_CAUSES = (
+    (r'Unimplemented keys: \["([^"]+)"', None),
+    (r"oneOf", "oneOf"),
+    (r"min/maxProperties", "minProperties"),
+    (r"patternProperty", "patternProperties"),
+    (r"regex|look-around", "pattern"),
+    (r"Invalid type", "type"),
+    (r"allOf|intersect", "allOf"),
+    (r"Pointer|Resource|\$ref", "$ref"),
+)
 
 
-def check(format: Format | None, tools: Sequence[Tool]) -> None:
+def check(form: Format | None, tools: Sequence[Tool]) -> None:
     """Refuse what no grammar can hold.
 
     Raises:
         BadRequest: naming the field, the keyword and its path.
     """
+    if form is not None and form.kind == "schema":
+        held(form.value, "format")
+    for tool in tools:
+        _arguments(tool, bounded=False)
 
 
 def plan(
@@ -21,9 +53,9 @@ def plan(
     output: Output,
     specials: Mapping[str, int],
     tools: Sequence[Tool] = (),
-    choice: ToolChoice = ToolChoice(),
+    choice: ToolChoice = AUTO,
     parallel: bool = True,
-    format: Format | None = None,
+    form: Format | None = None,
     think: bool = False,
     prompt: str = "",
 ) -> str | None:
@@ -38,4 +70,125 @@ def plan(
     Raises:
         BadRequest: naming the field, the keyword and its path.
     """
-    return None
+    lark = Lark(specials)
+    offered = [] if choice.mode == "none" or output.calls is None else list(tools)
+    if choice.mode == "required" and offered:
+        named = [tool for tool in offered if not choice.name or _name(tool) == choice.name]
+        many = parallel and not choice.name
+        body = _forced(lark, _require_json(output.calls), named, many)
+    elif form is not None:
+        body = _form(lark, form)
+        if offered and output.calls is not None and output.calls.arguments == "json":
+            body = f"({body} | {_forced(lark, output.calls, offered, parallel, bounded=False)})"
+    elif offered and output.calls is not None and output.calls.arguments == "json":
+        return _prose(lark, output.calls, offered, parallel)
+    else:
+        return None
+    return lark.text(f"{_thinking(lark, output, think, prompt)} {body}".strip())
+
+
+def explain(error: BadRequest, form: Format | None, tools: Sequence[Tool]) -> BadRequest:
+    """The refusal of a grammar, with the keyword and the path that it is about where they can be told."""
+    for pattern, known in _CAUSES:
+        if match := re.search(pattern, error.message):
+            keyword = known or match.group(1)
+            for field, schema in _schemas(form, tools):
+                if path := locate(schema, keyword) or (locate(schema, "maxProperties") if "Prop" in keyword else None):
+                    return BadRequest(
+                        f'field "{field}": the keyword "{keyword}" at {path} is not supported: {error.message}'
+                    )
+    return error
+
+
+def _schemas(form: Format | None, tools: Sequence[Tool]) -> list[tuple[str, Any]]:
+    found = [("format", form.value)] if form is not None and form.kind == "schema" else []
+    return found + [(_field(tool), (tool.get("function") or {}).get("parameters") or {}) for tool in tools]
+
+
+# ---- parts --------------------------------------------------------------------------------------------------------
+
+
+def _thinking(lark: Lark, output: Output, think: bool, prompt: str) -> str:
+    """The thinking that comes first. White space behind it is as free as models are used to."""
+    tags = output.thinking
+    if tags is None:
+        return ""
+    opened = prompt.rstrip().endswith(tags.open.strip())
+    if not opened and not think:
+        return ""
+    rest = f"{lark.until('thoughts', tags.close.strip())} GAP"
+    lark.rule("GAP", r"/\s{0,4}/")
+    return rest if opened else f"({lark.literal(tags.open.strip())} {rest})?"
+
+
+def _prose(lark: Lark, calls: CallSyntax, tools: Sequence[Tool], parallel: bool) -> str | None:
+    """Free text in which every call that begins is one that a tool takes."""
+    if not lark.is_plain(calls.trigger) and lark.literal(calls.trigger).count("<[") != 1:
+        return None
+    head, behind = calls.before or calls.begin, calls.trigger
+    if not head.startswith(behind):
+        return None
+    begun = lark.until("begun", behind)
+    if calls.before:
+        body = _listed(lark, calls, [_call(lark, calls, i, tool) for i, tool in enumerate(tools)], parallel)
+        call = f"{begun} {lark.literal(calls.before[len(behind) :])} {body}"
+    else:
+        made = [_call(lark, calls, i, tool, behind) for i, tool in enumerate(tools)]
+        call = f"{begun} ({' | '.join(made)})"
+    lark.rule("call", call)
+    others = lark.others(behind)
+    free = lark.rule("free", f"TEXT {others}") if others else ""
+    if not parallel:
+        return lark.text(f"{f'{free}*' if free else ''} (call | TEXT)")
+    return lark.text(f"({f'call | {free}' if free else 'call'})* TEXT")
+
+
+def _forced(lark: Lark, calls: CallSyntax, tools: Sequence[Tool], many: bool, *, bounded: bool = True) -> str:
+    made = [_call(lark, calls, i, tool, bounded=bounded) for i, tool in enumerate(tools)]
+    return f"{lark.literal(calls.before)} {_listed(lark, calls, made, many)}".strip()
+
+
+def _listed(lark: Lark, calls: CallSyntax, made: Sequence[str], many: bool) -> str:
+    one = lark.rule("one", " | ".join(made))
+    more = f"({lark.literal(calls.between)} {one}){{0,{MAX_CALLS - 1}}}" if many else ""
+    return f"{one} {more} {lark.literal(calls.after)}".strip()
+
+
+def _call(lark: Lark, calls: CallSyntax, number: int, tool: Tool, behind: str = "", *, bounded: bool = False) -> str:
+    """A rule for a call of `tool`, without the text `behind` that is already there."""
+    begin = calls.begin.replace("{name}", _name(tool))[len(behind) :]
+    schema = json.dumps(_arguments(tool, bounded=bounded))
+    return lark.rule(f"call_{number}", f"{lark.literal(begin)} %json {schema} {lark.literal(calls.end)}")
+
+
+def _require_json(calls: CallSyntax | None) -> CallSyntax:
+    if calls is None or calls.arguments != "json":
+        raise BadRequest("calls can only be forced in JSON")  # the caller chooses JSON_CALLS there
+    return calls
+
+
+def _name(tool: Tool) -> str:
+    return str((tool.get("function") or {}).get("name", ""))
+
+
+def _field(tool: Tool) -> str:
+    return f"tools.{_name(tool)}.parameters"
+
+
+def _arguments(tool: Tool, *, bounded: bool) -> dict[str, Any]:
+    schema = (tool.get("function") or {}).get("parameters")
+    return held({**schema, "type": "object"} if schema else _NO_ARGUMENTS, _field(tool), bounded=bounded)
+
+
+def _form(lark: Lark, form: Format) -> str:
+    if form.kind == "regex":
+        return lark.rule("MATCH", f"/{_escaped(str(form.value))}/")
+    if form.kind == "choice":
+        return f"({' | '.join(json.dumps(text) for text in form.value)})"
+    schema = held(_ANY_OBJECT if form.kind == "json" else form.value, "format")
+    return f"%json {json.dumps(schema)}"
+
+
+def _escaped(pattern: str) -> str:
+    """A pattern between two slashes: those in it are escaped where they are not."""
+    return re.sub(r"(\\.)|/", lambda m: m.group(1) or r"\/", pattern, flags=re.DOTALL).replace("\n", r"\n")

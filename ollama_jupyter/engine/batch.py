@@ -32,15 +32,18 @@ class BatchArrays:
             logits=ctypes.cast(self._logits, ctypes.POINTER(ctypes.c_int8)),
         )
 
-    def fill(self, spans: Sequence[Span]) -> dict[int, int]:
-        """Lay the spans out one after another; for each span with logits, the index of its last token."""
+    def fill(self, spans: Sequence[Span], *, every: bool = False) -> dict[int, int]:
+        """Lay the spans out one after another; for each span with logits, the index of its last token.
+
+        `every` asks for the outputs of all tokens, which is what pooling is over.
+        """
         rows, at = {}, 0
         for index, span in enumerate(spans):
             end = at + len(span.tokens)
             self._token[at:end] = list(span.tokens)
             self._pos[at:end] = list(range(span.start, span.start + len(span.tokens)))
             self._seq[at:end] = [self._seq_ids[span.seq]] * len(span.tokens)
-            self._logits[at:end] = [0] * len(span.tokens)
+            self._logits[at:end] = [int(every)] * len(span.tokens)
             if span.logits:
                 self._logits[end - 1] = 1
                 rows[index] = end - 1

@@ -97,9 +97,27 @@ def output_for(*, parser: str, kind: Literal["go", "jinja"], source: str | None,
 
     An unknown name is as none, which is Ollama's rule.
     """
-    return PLAIN
+    from ollama_jupyter.prompt.parsers import infer, named
+
+    return named(parser) or infer(kind, source)
+
+
+def _json_parser(setup: Setup) -> Parser:
+    from ollama_jupyter.prompt.parsers import json_parser
+
+    return json_parser(setup)
+
+
+JSON_CALLS = Output(
+    "json",
+    _json_parser,
+    calls=CallSyntax('{"name": "', '{"name": "{name}", "arguments": ', "}", between="\n"),
+)
+"""Bare JSON calls, one a line: for calls that are forced on models whose template knows no tools."""
 
 
 def parser_capabilities(name: str) -> tuple[str, ...]:
     """What a model with the builtin parser `name` can do by it: "tools", "thinking"; nothing for an unknown name."""
-    return ()
+    from ollama_jupyter.prompt.parsers import capabilities
+
+    return capabilities(name)

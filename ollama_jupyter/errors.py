@@ -140,6 +140,15 @@ class ServerBusy(OllamaJupyterError):
         super().__init__("server busy, please try again.  maximum pending requests exceeded")
 
 
+class NoEmbeddings(OllamaJupyterError):
+    """The model makes text, not vectors. The status is Ollama's."""
+
+    status = 501
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'"{name}" does not support embeddings; use an embedding model, such as all-minilm')
+
+
 class RegistryError(OllamaJupyterError):
     pass
 

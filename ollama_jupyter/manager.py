@@ -36,6 +36,9 @@ log = logging.getLogger("ollama_jupyter.manager")
 
 DEFAULT_CONTEXT = 4096
 MIN_CONTEXT = 4
+EMBED_BATCH = 2048
+"""Tokens of a batch of texts to embed, and so of one text: Ollama's number."""
+
 AUTO_LOADED_MODELS = 3
 
 
@@ -74,7 +77,7 @@ class Loaded:
         return (
             not self.retiring
             and own.num_ctx >= params.num_ctx
-            and own.num_batch == params.num_batch
+            and (own.num_batch == params.num_batch or (own.embeds and own.num_batch >= params.num_batch))
             and own.threads == params.threads
             and own.use_mmap == params.use_mmap
             and own.main_gpu == params.main_gpu
@@ -101,15 +104,16 @@ class Lease:
         return self.handle.vocab
 
 
-Key = tuple[str, tuple[str, ...]]
+Key = tuple[str, tuple[str, ...], bool]
 
 
 def _texts(paths: tuple[Path, ...]) -> tuple[str, ...]:
     return tuple(map(str, paths))
 
 
-def _key(model: Model) -> Key:
-    return str(model.weights_digest), _texts((*model.shards, *model.adapters))
+def _key(model: Model, embeds: bool) -> Key:
+    """The same weights generate and embed in contexts of their own."""
+    return str(model.weights_digest), _texts((*model.shards, *model.adapters)), embeds
 
 
 class Manager:
@@ -139,8 +143,12 @@ class Manager:
     # ---- what the world sees ----------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def lease(self, model: Model, options: Options, keep_alive: float | None) -> AsyncIterator[Lease]:
+    async def lease(
+        self, model: Model, options: Options, keep_alive: float | None, *, embeds: bool = False
+    ) -> AsyncIterator[Lease]:
         """Have `model` in memory while the block runs; load it, and make room for it, if need be.
+
+        `embeds` asks for the context that makes vectors, not for the one that generates.
 
         Raises:
             ServerBusy: the queue is full.
@@ -149,7 +157,7 @@ class Manager:
             Canceled: the server is ending.
         """
         started = time.perf_counter()
-        loaded = await self._acquire(model, self._params(model, options))
+        loaded = await self._acquire(model, self._params(model, options, embeds))
         release = _once(lambda: self._release(loaded, keep_alive))
         try:
             yield Lease(
@@ -168,7 +176,7 @@ class Manager:
         return [
             RunningModel(
                 name=loaded.model.name.display,
-                size=loaded.handle.size + memory.kv_bytes(loaded.model.gguf, loaded.handle.params),
+                size=loaded.handle.size + memory.cache_bytes(loaded.model.gguf, loaded.handle.params),
                 digest=loaded.model.digest,
                 details=loaded.model.details,
                 expires_at=loaded.expires_at,
@@ -198,12 +206,11 @@ class Manager:
 
     async def unload(self, model: Model) -> None:
         """Unload now if idle, else as soon as its requests end. Nothing happens if it is not loaded."""
-        loaded = self._loaded.get(_key(model))
-        if loaded is None:
-            return
-        loaded.keep_alive = 0
-        if not loaded.leases:
-            await self._unload(loaded, "asked for")
+        for embeds in (False, True):
+            if loaded := self._loaded.get(_key(model, embeds)):
+                loaded.keep_alive = 0
+                if not loaded.leases:
+                    await self._unload(loaded, "asked for")
 
     async def close(self, reason: str = "the server is shutting down") -> None:
         """Tell every running request, unload everything."""
@@ -219,7 +226,7 @@ class Manager:
     async def _acquire(self, model: Model, params: EngineParams) -> Loaded:
         if self._closed:
             raise Canceled(self._closed)
-        loaded, key = self._find(model, params), _key(model)
+        loaded, key = self._find(model, params), _key(model, params.embeds)
         if self._must_wait(loaded, key) and self._num_queued >= self._settings.max_queue:
             raise ServerBusy
         if loaded is not None:
@@ -251,7 +258,7 @@ class Manager:
         return behind + sum(loaded.num_queued for loaded in self._loaded.values())
 
     def _find(self, model: Model, params: EngineParams) -> Loaded | None:
-        loaded = self._loaded.get(_key(model))
+        loaded = self._loaded.get(_key(model, params.embeds))
         return loaded if loaded is not None and loaded.serves(params) else None
 
     def _take(self, loaded: Loaded) -> Loaded:
@@ -296,13 +303,14 @@ class Manager:
 
     # ---- loading and making room ------------------------------------------------------------------------------
 
-    def _params(self, model: Model, options: Options) -> EngineParams:
+    def _params(self, model: Model, options: Options, embeds: bool) -> EngineParams:
         settings = self._settings
+        num_ctx = window(model, options, settings)
         return EngineParams(
             path=str(model.weights),
-            num_ctx=window(model, options, settings),
-            num_parallel=settings.num_parallel,
-            num_batch=max(options.num_batch, settings.num_parallel),
+            num_ctx=num_ctx,
+            num_parallel=1 if embeds else settings.num_parallel,
+            num_batch=min(EMBED_BATCH, num_ctx) if embeds else max(options.num_batch, settings.num_parallel),
             num_gpu=0 if settings.llm_library.startswith("cpu") else options.num_gpu,
             main_gpu=options.main_gpu,
             use_mmap=options.use_mmap,
@@ -311,11 +319,12 @@ class Manager:
             kv_cache_type=settings.kv_cache_type,
             adapters=_texts(model.adapters),
             shards=_texts(model.shards),
+            embeds=embeds,
         )
 
     async def _load(self, model: Model, params: EngineParams) -> Loaded:
         """Load under the lock. The first load of unknown weights happens in a child process first."""
-        key = _key(model)
+        key = _key(model, params.embeds)
         if key in self._loaded:
             await self._retire(self._loaded[key], "another context or other parameters are asked for")
         while len(self._loaded) >= (self._settings.max_loaded_models or AUTO_LOADED_MODELS):
@@ -369,9 +378,10 @@ class Manager:
 
     def _forget(self, loaded: Loaded) -> bool:
         """Take a model off the list, so that nobody finds it any more. False if somebody else has done so."""
-        if self._loaded.get(_key(loaded.model)) is not loaded:
+        key = _key(loaded.model, loaded.handle.params.embeds)
+        if self._loaded.get(key) is not loaded:
             return False
-        del self._loaded[_key(loaded.model)]
+        del self._loaded[key]
         return True
 
     async def _stop(self, loaded: Loaded, why: str) -> None:

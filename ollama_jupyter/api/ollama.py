@@ -71,7 +71,7 @@ def _common(fields: Fields) -> dict[str, Any]:
     return {
         "model": fields.text("model"),
         "stream": fields.flag("stream", True),
-        "keep_alive": _keep_alive(fields),
+        "keep_alive": keep_alive(fields),
         "options": fields.known("options", OPTIONS),
         "truncate": fields.flag("truncate", True),
         "shift": fields.flag("shift", True),
@@ -114,7 +114,8 @@ def _format(fields: Fields) -> Format | None:
     raise BadRequest(f'invalid format: {sent}; expected "json" or a valid JSON Schema object')
 
 
-def _keep_alive(fields: Fields) -> float | None:
+def keep_alive(fields: Fields) -> float | None:
+    """The field `keep_alive` in seconds, None where absent. Raises BadRequest."""
     try:
         return parse_keep_alive(fields.get("keep_alive"))
     except (ValueError, OverflowError) as error:

@@ -7,6 +7,7 @@ The compute part is a rough upper bound of its graph buffers: logits and the wid
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,13 @@ def kv_bytes(header: GGUFHeader, params: EngineParams) -> int:
     return math.ceil(float(heads * width * cells) * ELEMENT_BYTES.get(params.kv_cache_type, 2.0))
 
 
+def cache_bytes(header: GGUFHeader, params: EngineParams) -> int:
+    """Bytes of the cache that is really made: what embeds keeps no more than a batch, and encoders nothing."""
+    if not params.embeds:
+        return kv_bytes(header, params)
+    return 0 if "bert" in header.architecture else kv_bytes(header, replace(params, num_ctx=params.num_batch))
+
+
 def compute_bytes(header: GGUFHeader, params: EngineParams) -> int:
     """Rough bytes of the compute buffers: a batch's activations, its logits, and without flash attention its scores."""
     width = header.embedding_length
@@ -47,7 +55,7 @@ def compute_bytes(header: GGUFHeader, params: EngineParams) -> int:
 
 def estimate(header: GGUFHeader, params: EngineParams) -> int:
     """Bytes that loading will take in all: the whole file, the KV cache, and the compute buffers."""
-    return header.file_size + kv_bytes(header, params) + compute_bytes(header, params)
+    return header.file_size + cache_bytes(header, params) + compute_bytes(header, params)
 
 
 def available_bytes() -> int:

@@ -100,6 +100,22 @@ class Vocab:
                 return buffer.raw[:length]
             size = -length
 
+    @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The tokens that go before and behind a text of its own: BOS or CLS, EOS or SEP, as the model wants them."""
+        around = self._tokenize("", True, False)
+        first = int(bool(around) and around[0] in (C.llama_vocab_bos(self._vocab), C.llama_vocab_cls(self._vocab)))
+        return around[:first], around[first:]
+
+    def pair(self, query: Sequence[int], document: Sequence[int]) -> list[int]:
+        """Query and document as a reranker reads them, in llama.cpp's order (`format_prompt_rerank` of its server)."""
+        vocab = self._vocab
+        bos, sep, eos = (C.llama_vocab_bos(vocab), C.llama_vocab_sep(vocab), C.llama_vocab_eos(vocab))
+        start = [bos] * C.llama_vocab_get_add_bos(vocab)
+        end = [sep if eos < 0 else eos] * C.llama_vocab_get_add_eos(vocab)
+        between = [sep] * C.llama_vocab_get_add_sep(vocab)
+        return [token for part in (start, query, end, between, document, end) for token in part if token >= 0]
+
     def text(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`, control tokens spelled out: what a `context` of Ollama's stands for."""
         return b"".join(self.piece(token, special=True) for token in tokens).decode("utf-8", "replace")

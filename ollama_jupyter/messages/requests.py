@@ -79,7 +79,10 @@ class ChatRequest(_Generation):
 
 @dataclass(frozen=True, slots=True)
 class EmbedRequest:
-    """`/api/embed` and what maps to it: one vector for each input, in order. `dimensions` 0 keeps them all."""
+    """`/api/embed` and what maps to it: one vector for each input, in order. `dimensions` 0 keeps them all.
+
+    `normalize` False leaves vectors as they are where the model says that its vectors are no directions.
+    """
 
     model: str
     inputs: tuple[str, ...] = ()

@@ -28,13 +28,6 @@ class Version(Resource):
     head = get
 
 
-class Later(Resource):
-    """POST: a route of Ollama's that a later version brings."""
-
-    async def post(self) -> None:
-        raise NotSupportedYet(self.request.path[self.request.path.rindex("/api/") :])
-
-
 class LaterOpenAI(Resource):
     """POST: a route of OpenAI's or Anthropic's that a later version brings."""
 

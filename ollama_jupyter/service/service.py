@@ -18,6 +18,7 @@ from ollama_jupyter.manager import Lease, Manager
 from ollama_jupyter.messages import ChatRequest, Chunk, GenerateRequest, Options
 from ollama_jupyter.service import ability, constraints
 from ollama_jupyter.service.answer import Ending, Events, answers
+from ollama_jupyter.service.embed import Embedding
 from ollama_jupyter.service.offer import Offer
 from ollama_jupyter.service.pool import Pool
 from ollama_jupyter.service.prompts import Job, Prompt
@@ -33,6 +34,9 @@ class Service:
         self._settings = settings
         self._pool = Pool()
         self._grammars = Pool()  # one of their own: absurd ones take their time
+        embedding = Embedding(resolve, manager, self._pool)
+        self.embed = embedding.embed
+        self.rerank = embedding.rerank
 
     def close(self) -> None:
         self._pool.close()
@@ -96,6 +100,7 @@ class Service:
         return Job(model, renderer, request, Options.merge(model.params, request.options), offer)
 
     async def _run(self, job: Job, lease: Lease, started: float) -> AsyncGenerator[Chunk, None]:
+        ability.check_tokens(job.request, lease.vocab.size)
         prompt = await self._pool.run(lambda: job.prompt(lease), lease)
         held = await self._constraint(job, prompt, lease) if constraints.is_held(job) else None
         parsers = [job.parser(prompt.text) for _ in range(job.request.n)]

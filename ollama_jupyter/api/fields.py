@@ -184,7 +184,7 @@ class Fields:
     def mapping(self, name: str) -> dict[str, Any]:
         """An object, empty where absent, of at most MAX_DEPTH levels."""
         value: dict[str, Any] = self._typed(name, dict) or {}
-        if not _is_shallow(value):
+        if not is_shallow(value):
             raise BadRequest(f'field "{self.label(name)}" is nested too deeply; at most {MAX_DEPTH} levels are taken')
         return whole_value(value)  # type: ignore[no-any-return]
 
@@ -227,7 +227,7 @@ class Fields:
             yield Fields(value or {}, f"{label}.", self)
 
 
-def _is_shallow(value: object) -> bool:
+def is_shallow(value: object) -> bool:
     """Whether a decoded value has at most MAX_DEPTH levels. It is walked level by level, without recursion."""
     level = [value]
     for _ in range(MAX_DEPTH):

@@ -1,19 +1,32 @@
-"""`/v1/*`: OpenAI's chat completions and model list."""
+"""`/v1/*`: OpenAI's chat completions, completions and model list."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from ollama_jupyter.api import openai
 from ollama_jupyter.api.wire import encode
-from ollama_jupyter.messages import Chunk
+from ollama_jupyter.messages import ChatRequest, Chunk, GenerateRequest
 from ollama_jupyter.server.base import Resource
-from ollama_jupyter.server.generate import Chunks, first_chunk, next_chunk, whole
+from ollama_jupyter.server.generate import Chunks, first_chunk, next_chunk, wholes
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
+DONE = b"data: [DONE]\n\n"
+
+
+Request = ChatRequest | GenerateRequest
+
+
+class Teller(Protocol):
+    """Makes OpenAI's objects of an answer's chunks."""
+
+    def whole(self, answers: Sequence[Chunk]) -> dict[str, Any]: ...
+    def pieces(self, chunk: Chunk) -> Iterator[dict[str, Any]]: ...
+    def ending(self, last: Sequence[Chunk]) -> Iterator[dict[str, Any]]: ...
+    def rendered(self, chunk: Chunk) -> dict[str, Any]: ...
 
 
 def event(value: dict[str, Any]) -> bytes:
@@ -35,35 +48,55 @@ class OpenAIResource(Resource):
         return encode(openai.error(status, message)) + b"\n", JSON
 
 
-class ChatCompletions(OpenAIResource):
-    """POST: an answer to a conversation."""
+class Generation(OpenAIResource):
+    """Base of the routes that write."""
 
     auth_resource = "ollama_jupyter:generate"
     auth_action = "execute"
 
+    async def respond(self, chunks: Chunks, request: Request, teller: Teller) -> None:
+        """One object or a stream of events; a rendered prompt is one object even where a stream was asked for."""
+        async with aclosing(chunks):
+            first = await first_chunk(self, chunks)
+            if first.rendered is not None:
+                self.answer(teller.rendered(first))
+            elif request.stream:
+                await self.stream(self._events(first, chunks, 1 if first.is_handshake else request.n, teller), EVENTS)
+            else:
+                answers = [first] if first.is_handshake else await wholes(first, chunks, request.n)
+                self.answer(teller.whole(answers))
+
+    async def _events(self, first: Chunk, chunks: Chunks, n: int, teller: Teller) -> AsyncGenerator[bytes, None]:
+        """All answers piece by piece, mixed as they come. Whoever gets the last one has got all."""
+        chunk, last = first, list[Chunk]()
+        while True:
+            told = b"".join(event(piece) for piece in teller.pieces(chunk))
+            last += [chunk] if chunk.done else []
+            if len(last) == n:
+                break
+            if told:
+                yield told
+            chunk = await next_chunk(chunks)
+        self.ended = True
+        yield told + b"".join(event(piece) for piece in teller.ending(last)) + DONE
+
+
+class ChatCompletions(Generation):
+    """POST: an answer to a conversation."""
+
     async def post(self) -> None:
         request, include_usage = await self.read(openai.chat_request, empty="EOF")
-        completion = openai.Completion(request.model)
-        async with aclosing(self.ollama.service.chat(request)) as chunks:
-            first = await first_chunk(self, chunks)
-            if request.stream:
-                await self.stream(self._events(completion, first, chunks, include_usage), EVENTS)
-            else:
-                self.answer(completion.whole(await whole(first, chunks)))
+        teller = openai.Completion(request.model, include_usage)
+        await self.respond(self.ollama.service.chat(request), request, teller)
 
-    async def _events(
-        self, completion: openai.Completion, first: Chunk, chunks: Chunks, include_usage: bool
-    ) -> AsyncGenerator[bytes, None]:
-        chunk = first
-        while True:
-            if chunk.text or chunk is first:
-                yield event(completion.delta(chunk.text, first=chunk is first))
-            if chunk.done:
-                usage = event(completion.usage(chunk)) if include_usage else b""
-                self.ended = True
-                yield event(completion.last(chunk)) + usage + b"data: [DONE]\n\n"
-                return
-            chunk = await next_chunk(chunks)
+
+class Completions(Generation):
+    """POST: an answer to a prompt."""
+
+    async def post(self) -> None:
+        call = await self.read(openai.completion_request, empty="EOF")
+        chunks = self.ollama.service.generate(call.request)
+        await self.respond(chunks, call.request, openai.TextCompletion(call))
 
 
 class Models(OpenAIResource):

@@ -12,7 +12,7 @@ from ollama_jupyter.server.base import Resource, Verb
 from ollama_jupyter.server.blobs import Blob
 from ollama_jupyter.server.generate import Chat, Generate
 from ollama_jupyter.server.models import Copy, Create, Delete, Ps, Pull, Push, Show, Tags
-from ollama_jupyter.server.openai import ChatCompletions, Model, Models
+from ollama_jupyter.server.openai import ChatCompletions, Completions, Model, Models
 from ollama_jupyter.server.root import Later, LaterOpenAI, Missing, Root, Version
 from ollama_jupyter.server.tools import Doctor, Scan, Verify
 
@@ -41,10 +41,11 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/api/generate", Generate),
     (r"/api/chat", Chat),
     (r"/v1/chat/completions", ChatCompletions),
+    (r"/v1/completions", Completions),
     (r"/v1/models", Models),
     (r"/v1/models/(.+)", Model),
     (r"/api/(?:embed|embeddings)", Later),
-    (r"/v1/(?:completions|embeddings|responses|messages)", LaterOpenAI),
+    (r"/v1/(?:embeddings|responses|messages)", LaterOpenAI),
     (r"/.*", Missing),
 )
 

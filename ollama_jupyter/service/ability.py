@@ -80,6 +80,17 @@ def check(request: Request, model: Model, able: tuple[str, ...]) -> None:
         _refuse_images(quoted, able)
 
 
+def check_tokens(request: Request, vocabulary: int) -> None:
+    """Refuse biases of tokens that a vocabulary of so many does not have.
+
+    Raises:
+        BadRequest: naming the first.
+    """
+    for token in request.logit_bias:
+        if not 0 <= token < vocabulary:
+            raise BadRequest(f'field "logit_bias" names token {token}; the model has {vocabulary}')
+
+
 def _needs(request: Request) -> Iterator[str]:
     if isinstance(request, GenerateRequest):
         if request.suffix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ollama_jupyter import grammar
 from ollama_jupyter.engine import constrain
 from ollama_jupyter.engine.constrain import Constraint
+from ollama_jupyter.errors import BadRequest
 from ollama_jupyter.manager import Lease
 from ollama_jupyter.messages import ChatRequest, ToolChoice
 from ollama_jupyter.service.prompts import Job
@@ -37,4 +38,9 @@ def constraint(job: Job, prompt: str, lease: Lease) -> Constraint | None:
         think=bool(job.request.think),
         prompt=prompt,
     )
-    return None if text is None else constrain.compile_grammar(text, lease.vocab)
+    if text is None:
+        return None
+    try:
+        return constrain.compile_grammar(text, lease.vocab)
+    except BadRequest as error:
+        raise grammar.explain(error, job.request.format, job.offer.tools) from None

@@ -194,7 +194,12 @@ class TestGenerate:
             {},
         ]
         assert [choice["finish_reason"] for choice in deltas] == [None, None, "stop"]
-        assert parsed[-1]["usage"] == {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+        assert parsed[-1]["usage"] == {
+            "prompt_tokens": 10,
+            "completion_tokens": 2,
+            "total_tokens": 12,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        }
         assert len({event["created"] for event in parsed}) == len({event["id"] for event in parsed}) == 1
 
     async def test_a_client_that_stops_reading_is_let_go(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import re
 import threading
 import weakref
 from collections import OrderedDict
@@ -28,6 +29,12 @@ MAX_GRAMMARS, MAX_KEPT = 64, 4 * 2**20
 
 MAX_GRAMMAR = 2 * 2**20
 """Characters of a grammar."""
+
+MAX_WAYS = 8_000
+"""Rules that may be open at one place: an object of many optional properties has four for each."""
+
+MAX_LEXER_STATES = 30_000
+"""States of the automaton of one grammar, of 1 to 2 KB each. Dates, addresses and the like need some hundreds."""
 
 
 class Matcher(Protocol):
@@ -113,13 +120,13 @@ class _Grammars:
         return compiled
 
     def _compile(self, text: str) -> LLMatcher:
-        from llguidance import LLMatcher
+        from llguidance import LLMatcher, LLParserLimits
 
         if len(text) > MAX_GRAMMAR:
             raise BadRequest(f"the grammar of the answer has {len(text)} characters, at most {MAX_GRAMMAR} are taken")
-        matcher = LLMatcher(self._tokenizer, text, log_level=0)
-        if matcher.is_error():
-            raise BadRequest(_reason(matcher))
+        limits = LLParserLimits(max_items_in_row=MAX_WAYS, max_lexer_states=MAX_LEXER_STATES, verbose_errors=False)
+        matcher = LLMatcher(self._tokenizer, text, log_level=0, limits=limits)
+        _try(matcher)
         return matcher
 
 
@@ -151,9 +158,25 @@ def _bits(tokens: Iterable[int]) -> int:
     return made
 
 
+def _try(matcher: LLMatcher) -> None:
+    """Begin an answer on a copy: grammars that allow nothing, or explode at once, are refused here.
+
+    Raises:
+        BadRequest: it cannot be begun.
+    """
+    trial = matcher.deep_copy()
+    if not trial.is_error() and (forced := trial.compute_ff_tokens()):
+        trial.consume_tokens(forced)
+    if not trial.is_stopped():
+        trial.compute_bitmask()
+    if trial.is_error():
+        raise BadRequest(_reason(trial))
+
+
 def _reason(matcher: LLMatcher) -> str:
     """What llguidance says, without where in the text of the grammar: nobody has seen that."""
-    return matcher.get_error().partition("\n   1 |")[0].partition("JSON schema: ")[2] or matcher.get_error()
+    said = re.split(r"\n<|\n +\d+ \| ", matcher.get_error())[0]
+    return re.sub(r"^(at )?\d*\(\d+\): |^.*JSON schema: |^failed to parse \"%json\": ", "", said)
 
 
 class _Compiled:
@@ -200,5 +223,5 @@ class _Matcher:
 
     def _checked(self, value: T) -> T:
         if self._matcher.is_error():
-            raise EngineError(f"the grammar of the answer failed: {self._matcher.get_error()}")
+            raise EngineError(f"the grammar of the answer failed: {_reason(self._matcher)}")
         return value

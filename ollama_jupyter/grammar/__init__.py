@@ -6,7 +6,8 @@ cannot be held, `plan` writes the grammar of one answer, `explain` says more of 
 
 from __future__ import annotations
 
-from ollama_jupyter.grammar.answer import check, explain, plan
+from ollama_jupyter.grammar.answer import check, plan
 from ollama_jupyter.grammar.describe import describe_tools
+from ollama_jupyter.grammar.refusal import explain
 
 __all__ = ["check", "describe_tools", "explain", "plan"]

@@ -7,13 +7,13 @@ begins. Arguments that a family does not write as JSON are left free in prose; f
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ollama_jupyter.errors import BadRequest
 from ollama_jupyter.grammar.lark import Lark
-from ollama_jupyter.grammar.schema import held, locate
+from ollama_jupyter.grammar.schema import held
+from ollama_jupyter.grammar.texts import choices, pattern
 from ollama_jupyter.messages import Format, Tool, ToolChoice
 from ollama_jupyter.prompt.output import CallSyntax, Output
 
@@ -23,17 +23,6 @@ MAX_CALLS = 16
 
 _ANY_OBJECT = {"type": "object"}
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
-# What llguidance says of a schema that it refuses, and the keyword that this is about.
-_CAUSES = (
-    (r'Unimplemented keys: \["([^"]+)"', None),
-    (r"oneOf", "oneOf"),
-    (r"min/maxProperties", "minProperties"),
-    (r"patternProperty", "patternProperties"),
-    (r"regex|look-around", "pattern"),
-    (r"Invalid type", "type"),
-    (r"allOf|intersect", "allOf"),
-    (r"Pointer|Resource|\$ref", "$ref"),
-)
 
 
 def check(form: Format | None, tools: Sequence[Tool]) -> None:
@@ -42,8 +31,8 @@ def check(form: Format | None, tools: Sequence[Tool]) -> None:
     Raises:
         BadRequest: naming the field, the keyword and its path.
     """
-    if form is not None and form.kind == "schema":
-        held(form.value, "format")
+    if form is not None:
+        _form(Lark({}), form)
     for tool in tools:
         _arguments(tool, bounded=False)
 
@@ -85,24 +74,6 @@ def plan(
     else:
         return None
     return lark.text(f"{_thinking(lark, output, think, prompt)} {body}".strip())
-
-
-def explain(error: BadRequest, form: Format | None, tools: Sequence[Tool]) -> BadRequest:
-    """The refusal of a grammar, with the keyword and the path that it is about where they can be told."""
-    for pattern, known in _CAUSES:
-        if match := re.search(pattern, error.message):
-            keyword = known or match.group(1)
-            for field, schema in _schemas(form, tools):
-                if path := locate(schema, keyword) or (locate(schema, "maxProperties") if "Prop" in keyword else None):
-                    return BadRequest(
-                        f'field "{field}": the keyword "{keyword}" at {path} is not supported: {error.message}'
-                    )
-    return error
-
-
-def _schemas(form: Format | None, tools: Sequence[Tool]) -> list[tuple[str, Any]]:
-    found = [("format", form.value)] if form is not None and form.kind == "schema" else []
-    return found + [(_field(tool), (tool.get("function") or {}).get("parameters") or {}) for tool in tools]
 
 
 # ---- parts --------------------------------------------------------------------------------------------------------
@@ -182,13 +153,8 @@ def _arguments(tool: Tool, *, bounded: bool) -> dict[str, Any]:
 
 def _form(lark: Lark, form: Format) -> str:
     if form.kind == "regex":
-        return lark.rule("MATCH", f"/{_escaped(str(form.value))}/")
+        return lark.rule("MATCH", pattern(form.value))
     if form.kind == "choice":
-        return f"({' | '.join(json.dumps(text) for text in form.value)})"
+        return lark.rule("CHOICE", choices(form.value))
     schema = held(_ANY_OBJECT if form.kind == "json" else form.value, "format")
     return f"%json {json.dumps(schema)}"
-
-
-def _escaped(pattern: str) -> str:
-    """A pattern between two slashes: those in it are escaped where they are not."""
-    return re.sub(r"(\\.)|/", lambda m: m.group(1) or r"\/", pattern, flags=re.DOTALL).replace("\n", r"\n")

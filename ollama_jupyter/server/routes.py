@@ -10,10 +10,11 @@ from tornado import web
 from ollama_jupyter.server.account import Key, Me, Recommendations, SignOut, Status, WebFetch, WebSearch
 from ollama_jupyter.server.base import Resource, Verb
 from ollama_jupyter.server.blobs import Blob
+from ollama_jupyter.server.embeddings import Embed, EmbedPrompt, OpenAIEmbeddings, Rerank
 from ollama_jupyter.server.generate import Chat, Generate
 from ollama_jupyter.server.models import Copy, Create, Delete, Ps, Pull, Push, Show, Tags
 from ollama_jupyter.server.openai import ChatCompletions, Completions, Model, Models
-from ollama_jupyter.server.root import Later, LaterOpenAI, Missing, Root, Version
+from ollama_jupyter.server.root import LaterOpenAI, Missing, Root, Version
 from ollama_jupyter.server.tools import Doctor, Scan, Verify
 
 ROUTES: tuple[tuple[str, type[Resource]], ...] = (
@@ -44,8 +45,11 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/v1/completions", Completions),
     (r"/v1/models", Models),
     (r"/v1/models/(.+)", Model),
-    (r"/api/(?:embed|embeddings)", Later),
-    (r"/v1/(?:embeddings|responses|messages)", LaterOpenAI),
+    (r"/api/embed", Embed),
+    (r"/api/embeddings", EmbedPrompt),
+    (r"/v1/embeddings", OpenAIEmbeddings),
+    (r"/v1/rerank", Rerank),
+    (r"/v1/(?:responses|messages)", LaterOpenAI),
     (r"/.*", Missing),
 )
 

@@ -101,7 +101,6 @@ class Service:
 
     async def _run(self, job: Job, lease: Lease, started: float) -> AsyncGenerator[Chunk, None]:
         ability.check_tokens(job.request, lease.vocab.size)
-        ability.check_tokens(job.request, lease.vocab.size)
         prompt = await self._pool.run(lambda: job.prompt(lease), lease)
         held = await self._constraint(job, prompt, lease) if constraints.is_held(job) else None
         parsers = [job.parser(prompt.text) for _ in range(job.request.n)]

@@ -102,7 +102,7 @@ class _Grammars:
         self._tokenizer = _tokenizer(vocab, pieces, marked, ends)
         apart = set(marked) - set(ends)
         self.specials = {pieces[token].decode("utf-8", "replace"): token for token in apart if pieces[token]}
-        self._closers = (_bits(apart), _bits(t for t, piece in enumerate(pieces) if piece and not piece.strip(b'"}]')))
+        self._closers = _Closers(pieces, apart)
         self._kept: OrderedDict[bytes, tuple[int, _Compiled]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -151,6 +151,33 @@ def _tokenizer(vocab: Vocab, pieces: Sequence[bytes], marked: Sequence[int], end
     )
 
 
+class _Closers:
+    """Tokens that bring JSON to an end, as bits."""
+
+    def __init__(self, pieces: Sequence[bytes], marks: Iterable[int]) -> None:
+        def written(pattern: bytes) -> int:
+            return _bits(token for token, piece in enumerate(pieces) if re.fullmatch(pattern, piece))
+
+        self._marks = _bits(marks)  # `</think>`, `</tool_call>` and their like close more than a bracket does
+        self._letter, self._line = written(b"a"), written(b"\n")
+        self._quotes = written(rb'"[}\]]*')
+        self._values = (written(rb"[}\]]+"), written(rb'"+[}\]]*|\{\}|\[\]'), written(rb", ?"))
+
+    def lead(self, allowed: int) -> int:
+        """Those of the allowed tokens that close the most; all of them where none does.
+
+        A letter tells a JSON string, in which a bracket closes nothing; a line end, which no such string has, tells
+        free text. Where a value is over but must be followed by others, the comma is next.
+        """
+        if marks := allowed & self._marks:
+            return marks
+        in_string = bool(allowed & self._letter)
+        if in_string and allowed & self._line:
+            return allowed
+        tiers = (self._quotes,) if in_string else self._values
+        return next((allowed & tier for tier in tiers if allowed & tier), allowed)
+
+
 def _bits(tokens: Iterable[int]) -> int:
     made = 0
     for token in tokens:
@@ -176,13 +203,14 @@ def _try(matcher: LLMatcher) -> None:
 def _reason(matcher: LLMatcher) -> str:
     """What llguidance says, without where in the text of the grammar: nobody has seen that."""
     said = re.split(r"\n<|\n +\d+ \| ", matcher.get_error())[0]
-    return re.sub(r"^(at )?\d*\(\d+\): |^.*JSON schema: |^failed to parse \"%json\": ", "", said)
+    said = re.sub(r'^((at )?\d*\(\d+\): )?(.*JSON schema: |failed to parse "%json": )?', "", said)
+    return re.sub(r'invalid regex ".*" \(in regex\): ', "", said, flags=re.DOTALL)
 
 
 class _Compiled:
     """A matcher at its start, which is copied for each answer."""
 
-    def __init__(self, start: LLMatcher, closers: tuple[int, ...]) -> None:
+    def __init__(self, start: LLMatcher, closers: _Closers) -> None:
         self._start = start
         self._closers = closers
 
@@ -191,7 +219,7 @@ class _Compiled:
 
 
 class _Matcher:
-    def __init__(self, matcher: LLMatcher, closers: tuple[int, ...]) -> None:
+    def __init__(self, matcher: LLMatcher, closers: _Closers) -> None:
         self._matcher = matcher
         self._closers = closers
 
@@ -200,16 +228,11 @@ class _Matcher:
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
     def mask(self, *, closing: bool = False) -> bytes:
-        """See `Matcher`. A special token closes more than a bracket does: `</think>`, `</tool_call>`.
-
-        Where the answer could end here, it is not led anywhere: it may be prose.
-        """
+        """See `Matcher`. Where the answer could end here, it is not led anywhere: it may be prose."""
         mask = self._checked(self._matcher.compute_bitmask())
         if not closing or self._matcher.is_accepting():
             return mask
-        allowed = int.from_bytes(mask, "little")
-        led = next((allowed & closers for closers in self._closers if allowed & closers), allowed)
-        return led.to_bytes(len(mask), "little")
+        return self._closers.lead(int.from_bytes(mask, "little")).to_bytes(len(mask), "little")
 
     def accept(self, token: int) -> None:
         self._matcher.consume_token(token)

@@ -73,6 +73,7 @@ class Embedder:
                     self._fail(request, error.message)
             else:
                 self._deal(batch[: len(vectors)], vectors)
+                self._turn()
         return self._drain()
 
     def fail_all(self, message: str, *, canceled: bool = False) -> list[Event]:
@@ -108,6 +109,12 @@ class Embedder:
             if not request.inputs:
                 del self._requests[request.id]
                 self._events.append(Embedded(request.id, tuple(request.vectors)))
+
+    def _turn(self) -> None:
+        """Let another request be first, so that a small one does not wait for all of a large one."""
+        if self._requests:
+            first = next(iter(self._requests))
+            self._requests[first] = self._requests.pop(first)
 
     def _fail(self, request_id: int, message: str, *, canceled: bool = False) -> None:
         del self._requests[request_id]

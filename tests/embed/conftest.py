@@ -1,0 +1,39 @@
+"""A server with all-MiniLM, imported from its safetensors, and with a reranker of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import ollama
+import pytest
+from convert.conftest import all_minilm  # noqa: F401  a fixture
+from doors import Door, serve
+
+from ollama_jupyter.convert import convert_model
+
+from .ranker import write_tiny_ranker
+
+MINILM, RANKER = "all-minilm", "ranker"
+
+
+@pytest.fixture(scope="session")
+def minilm_gguf(all_minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    path = tmp_path_factory.mktemp("minilm") / "all-minilm.gguf"
+    convert_model(all_minilm, path, lambda completed, total: None)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ranker_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_ranker(tmp_path_factory.mktemp("ranker") / "ranker.gguf")
+
+
+@pytest.fixture(scope="session")
+def door(tmp_path_factory: pytest.TempPathFactory, minilm_gguf: Path, ranker_gguf: Path) -> Iterator[Door]:
+    with serve(tmp_path_factory.mktemp("embed") / "models") as found:
+        client = ollama.Client(found.url)
+        for name, path in ((MINILM, minilm_gguf), (RANKER, ranker_gguf)):
+            client.create(name, files={path.name: client.create_blob(path)})
+        client._client.close()
+        yield found

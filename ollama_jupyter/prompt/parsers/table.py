@@ -140,14 +140,14 @@ def tagged(tag: str) -> Format:
 # ---- outputs --------------------------------------------------------------------------------------------------------
 
 
-def output(name: str, form: Format = NONE, thinking: Thinking | None = None, *, always: bool = False) -> Output:
-    """How one kind of model answers. With `always` it thinks whatever it was told, and in the prompt's name."""
+def output(name: str, form: Format = NONE, thinking: Thinking | None = None) -> Output:
+    """How one kind of model answers."""
 
     def make(setup: Setup) -> Parser:
         splitter = CallSplitter(form.calls, setup.tools)
         if thinking is None:
             return splitter
-        opened = setup.prompt.rstrip().endswith(thinking.open.rstrip()) or (always and not setup.prompt)
+        opened = setup.prompt.rstrip().endswith(thinking.open.rstrip())
         ends = form.calls.begin if setup.tools else ()
         return Chain(ThinkingSplitter(thinking, opened=opened, wanted=setup.think, ends=ends), splitter)
 

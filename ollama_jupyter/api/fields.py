@@ -238,7 +238,7 @@ def is_shallow(value: object) -> bool:
     return False
 
 
-_IMAGE_KEYS = ("images", "image_url", "input_audio")
+_IMAGE_KEYS = ("images", "image_url", "input_audio", "source")
 _HOLDERS = ("messages", "content")
 
 

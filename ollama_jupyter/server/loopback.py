@@ -21,8 +21,8 @@ from ollama_jupyter.server.plain import (
     PlainApplication,
     PlainDoor,
     application_settings,
-    bearer,
     same,
+    sent_key,
     set_path,
     to_origin_form,
 )
@@ -61,7 +61,7 @@ class KeyedApplication(PlainApplication):
         given, path = _split(request.path)
         request.query = self._masked(request.query)
         set_path(request, self._masked(path))
-        if same(given or bearer(request), self._key):
+        if same(given or sent_key(request), self._key):
             return super().find_handler(request, **kwargs)
         return self.get_handler_delegate(request, self._closed)
 

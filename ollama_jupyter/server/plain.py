@@ -1,4 +1,4 @@
-"""Base of the doors that are not Jupyter's: Tornado's own handler, one log line a request, keys as Bearer tokens."""
+"""Base of the doors that are not Jupyter's: Tornado's own handler, one log line a request, and the key of a client."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logging.getLogger("ollama_jupyter.access")
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/]*)", re.IGNORECASE)
 
 
-def bearer(request: HTTPServerRequest) -> str:
-    """The token of the Authorization header, or ""."""
+def sent_key(request: HTTPServerRequest) -> str:
+    """The Bearer token of the Authorization header, or what Anthropic's clients send as x-api-key, or ""."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
 
 
 def same(given: str, key: str) -> bool:

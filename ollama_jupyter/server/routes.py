@@ -8,6 +8,7 @@ from typing import Any
 from tornado import web
 
 from ollama_jupyter.server.account import Key, Me, Recommendations, SignOut, Status, WebFetch, WebSearch
+from ollama_jupyter.server.anthropic import CountTokens, Messages
 from ollama_jupyter.server.base import Resource, Verb
 from ollama_jupyter.server.blobs import Blob
 from ollama_jupyter.server.embeddings import Embed, EmbedPrompt, OpenAIEmbeddings, Rerank
@@ -49,7 +50,9 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/api/embeddings", EmbedPrompt),
     (r"/v1/embeddings", OpenAIEmbeddings),
     (r"/v1/rerank", Rerank),
-    (r"/v1/(?:responses|messages)", LaterOpenAI),
+    (r"/v1/messages", Messages),
+    (r"/v1/messages/count_tokens", CountTokens),
+    (r"/v1/responses", LaterOpenAI),
     (r"/.*", Missing),
 )
 

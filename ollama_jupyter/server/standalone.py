@@ -23,7 +23,7 @@ from ollama_jupyter.errors import Forbidden
 from ollama_jupyter.server import origins
 from ollama_jupyter.server.app import Ollama
 from ollama_jupyter.server.base import Resource
-from ollama_jupyter.server.plain import PlainApplication, PlainDoor, application_settings, bearer, same
+from ollama_jupyter.server.plain import PlainApplication, PlainDoor, application_settings, same, sent_key
 from ollama_jupyter.server.root import Missing
 from ollama_jupyter.server.routes import ROUTES, bind, handlers, unguarded
 
@@ -56,7 +56,7 @@ class StandaloneDoor(PlainDoor):
         if self.settings["checks_host"] and self._is_named_host() and is_options:
             return self._preflight({})
         key: str = self.settings["api_key"]
-        if key and not same(bearer(self.request), key):
+        if key and not same(sent_key(self.request), key):
             raise web.HTTPError(401, "unauthorized: this server asks for its key as Bearer token")
         return None
 

@@ -11,7 +11,7 @@ from ollama_jupyter.errors import BadRequest, PromptTooLong
 from ollama_jupyter.manager import Lease
 from ollama_jupyter.messages import ChatRequest, GenerateRequest, Message, Options, Truncated
 from ollama_jupyter.prompt import fit
-from ollama_jupyter.prompt.output import Output, Parser, Setup, output_for
+from ollama_jupyter.prompt.output import JSON_CALLS, Output, Parser, Setup, output_for
 from ollama_jupyter.prompt.select import Rendered, Renderer, assemble, for_generate
 from ollama_jupyter.service import pool
 from ollama_jupyter.service.offer import Offer
@@ -56,15 +56,13 @@ class Job:
         if isinstance(self.request, GenerateRequest) and self.request.raw:
             kind: Literal["go", "jinja"] = "jinja" if self.renderer.native else "go"
             return output_for(parser="", kind=kind, source=self.renderer.source)
-        return self.renderer.output
+        return JSON_CALLS if self.offer.in_json else self.renderer.output
 
     @property
     def rules(self) -> Rules:
         """What holds for calls."""
-        if not isinstance(self.request, ChatRequest):
-            return Rules()
-        must = bool(self.offer.tools) and self.request.tool_choice.mode == "required"
-        return Rules(must, self.request.parallel_tool_calls)
+        several = not isinstance(self.request, ChatRequest) or self.request.parallel_tool_calls
+        return Rules(self.offer.must_call, several)
 
     @property
     def keeps_context(self) -> bool:
@@ -80,6 +78,10 @@ class Job:
         if isinstance(self.request, ChatRequest):
             return self._chat(self.request, self._messages(self.request))
         return _generate(self.renderer, self.model, self.request)
+
+    def count(self, lease: Lease) -> int:
+        """Tokens of the prompt, whether it fits or not."""
+        return len(_tokenize(lease, self.rendered(), time.monotonic() + pool.DEADLINE))
 
     def prompt(self, lease: Lease) -> Prompt:
         """The prompt as tokens that fit the window of the lease.

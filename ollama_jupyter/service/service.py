@@ -62,6 +62,17 @@ class Service:
             async for chunk in chunks:
                 yield chunk
 
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """How many tokens a conversation has for its model, before anything is cut.
+
+        Raises:
+            OllamaJupyterError: see the tree in errors.py.
+        """
+        model = await self._resolve(request.model)
+        job = self._job(request, model)
+        async with self._manager.lease(model, job.options, request.keep_alive) as lease:
+            return await self._pool.run(lambda: job.count(lease), lease)
+
     # ---- steps ------------------------------------------------------------------------------------------------
 
     async def _answer(self, request: ability.Request, *, is_empty: bool) -> AsyncGenerator[Chunk, None]:
@@ -95,8 +106,10 @@ class Service:
         renderer = ability.renderer_of(model, self._settings.go_template)
         able = ability.abilities(model, renderer)
         ability.check(request, model, able)
-        request = replace(request, think=ability.thinking(request, able, renderer))
-        offer = Offer.of(request, able) if isinstance(request, ChatRequest) else Offer()
+        offer = Offer.of(request, able, renderer.output) if isinstance(request, ChatRequest) else Offer()
+        think = ability.thinking(request, able, renderer)
+        # There is no thinking before calls in plain JSON.
+        request = replace(request, think=False if offer.in_json and think else think)
         return Job(model, renderer, request, Options.merge(model.params, request.options), offer)
 
     async def _run(self, job: Job, lease: Lease, started: float) -> AsyncGenerator[Chunk, None]:

@@ -16,7 +16,7 @@ from ollama_jupyter.engine import constrain
 from ollama_jupyter.errors import BadRequest, CallUnfinished, EngineError
 from ollama_jupyter.grammar import describe_tools
 from ollama_jupyter.messages import ChatRequest, Chunk, Format, GenerateRequest, Message, ToolChoice
-from ollama_jupyter.prompt.output import PLAIN
+from ollama_jupyter.prompt.output import JSON_CALLS, PLAIN, CallSyntax, Output
 from ollama_jupyter.prompt.select import Renderer
 from ollama_jupyter.service import ability, pool
 from ollama_jupyter.store.models import Model
@@ -114,6 +114,12 @@ async def test_a_thinking_model_thinks_unless_told_not_to(think: bool | str | No
 @pytest.mark.parametrize("think", [True, "high", None, False])
 async def test_a_model_that_cannot_think_may_be_asked_anyway(think: bool | str | None) -> None:
     assert await rendered(Fake(model()), think=think, think_if_able=True) == "[user]hi[assistant]"
+
+
+async def test_harmony_knows_no_max() -> None:
+    harmony = model(THINKING + "<|start|><|end|>", config={"model_family": "gptoss"})
+    expected = await rendered(Fake(harmony), think="high")
+    assert await rendered(Fake(harmony), think="max") == expected
 
 
 async def test_images_are_counted_where_nothing_is_looked_at() -> None:
@@ -236,6 +242,37 @@ async def test_control_tokens_that_the_parser_must_see(
     fake.handle.vocab.controls = controls
     await chat(fake)
     assert fake.handle.asked["spelled"] == spelled
+
+
+XML = Output("xml", PLAIN.make, calls=CallSyntax("<f>", "<f>", "</f>", arguments="xml"))
+HERMES = Output("hermes", PLAIN.make, calls=CallSyntax("<t>", '<t>{"name": "{name}", "arguments": ', "}</t>"))
+
+
+@pytest.mark.parametrize(
+    ("output", "choice", "expected"),
+    [
+        (HERMES, REQUIRED, HERMES),
+        (HERMES, ToolChoice(), HERMES),
+        (XML, REQUIRED, JSON_CALLS),
+        (XML, ToolChoice(), XML),
+        (PLAIN, REQUIRED, JSON_CALLS),
+    ],
+)
+async def test_calls_that_are_forced_are_json(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch, output: Output, choice: ToolChoice, expected: Output
+) -> None:
+    monkeypatch.setattr(ability, "choose", lambda **_: Renderer("go", TOOLS, output=output))
+    fake = Fake(model(TOOLS))
+    fake.handle.says = ['{"name": "f", "arguments": {}}']
+    with contextlib.suppress(CallUnfinished):
+        await chat(fake, tools=(TOOL,), tool_choice=choice)
+    assert grammars.planned["output"] == expected
+    assert not grammars.planned["think"]
+
+
+async def test_a_bias_for_no_token_is_refused() -> None:
+    with pytest.raises(BadRequest, match='field "logit_bias" names token 300; the model has 256'):
+        await chat(Fake(model()), logit_bias={65: 1.0, 300: 1.0})
 
 
 class Grammars:

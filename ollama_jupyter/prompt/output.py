@@ -121,3 +121,10 @@ def parser_capabilities(name: str) -> tuple[str, ...]:
     from ollama_jupyter.prompt.parsers import capabilities
 
     return capabilities(name)
+
+
+def shows_thinking(template: str) -> bool:
+    """Whether a template, of any language, has known tags of thinking in it."""
+    from ollama_jupyter.prompt.parsers import thinking_shown
+
+    return thinking_shown(template) is not None

@@ -24,7 +24,7 @@ from ollama_jupyter.prompt.gomodes import DEFAULT_TEMPLATE, Think, render_genera
 from ollama_jupyter.prompt.identifiers import renamed
 from ollama_jupyter.prompt.images import place_images
 from ollama_jupyter.prompt.infill import Infill
-from ollama_jupyter.prompt.output import PLAIN, Output, output_for, parser_capabilities
+from ollama_jupyter.prompt.output import PLAIN, Output, output_for, parser_capabilities, shows_thinking
 from ollama_jupyter.prompt.renderers import Render, renderer_named
 
 __all__ = ["Rendered", "Renderer", "assemble", "capabilities", "choose", "for_generate", "render_generate"]
@@ -196,9 +196,8 @@ def jinja_capabilities(chat_template: str) -> Iterable[str]:
     """What a GGUF's own template knows beside plain talk: "tools", "thinking"."""
     if "tools" in chat_template or "tool_call" in chat_template:
         yield "tools"
-    tagged = "<think>" in chat_template and "</think>" in chat_template
     splits = _THINK_SPLIT.search(chat_template) and "reasoning_content" not in chat_template
-    if tagged or splits:
+    if shows_thinking(chat_template) or splits:
         yield "thinking"
 
 

@@ -83,3 +83,18 @@ def test_prose_leaves_at_once(family: str) -> None:
     assert parser.feed("Well")[0].text == "Well"
     assert parser.feed(" then,")[0].text == " then,"
     assert "".join(piece.text for piece in parser.feed(" 1 < 2 and")) == " 1 < 2 and"
+
+
+@pytest.mark.parametrize("family", [*names(), "json"])
+@given(
+    text=st.lists(st.sampled_from(("<", "<|", "tool", "_call", "[TOO", "a b", "?", "function", "\n")), max_size=8).map(
+        "".join
+    )
+)
+def test_no_more_of_a_prose_is_held_back_than_may_be_a_tag(family: str, text: str) -> None:
+    form = output(family)
+    parser = form.make(Setup(TOOLS, think=True))
+    parser.feed("So " + text)
+    held = "".join(piece.text for piece in parser.finish())
+    tags = (*form.tags, *([form.thinking.open] if form.thinking else []))
+    assert not held or any(tag.startswith(held) for tag in tags)

@@ -12,8 +12,8 @@ from ollama_jupyter.prompt.output import output_for
 TEXT = (Path(__file__).parents[2] / "docs" / "templates.md").read_text("utf-8")
 OLLAMAS_RENDERERS = (
     "qwen3-coder qwen3-vl-instruct qwen3-vl-thinking qwen3.5 qwen3.8 ornith cogito deepseek3.1 olmo3 olmo3.1 "
-    "olmo3-think olmo3-32b-think nemotron-3-nano nemotron-3.5-nano gemma4 gemma4-small gemma4-large functiongemma glm-4.7 glm-ocr "
-    "lfm2 lfm2-thinking laguna poolside-v1 cohere glimmer"
+    "olmo3-think olmo3-32b-think nemotron-3-nano nemotron-3.5-nano gemma4 gemma4-small gemma4-large functiongemma "
+    "glm-4.7 glm-ocr lfm2 lfm2-thinking laguna poolside-v1 cohere glimmer"
 )
 OLLAMAS_PARSERS = (
     "qwen3 qwen3-thinking qwen3.5 ornith qwen3-coder qwen3-vl-instruct qwen3-vl-thinking ministral passthrough harmony "

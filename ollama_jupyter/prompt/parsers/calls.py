@@ -203,5 +203,6 @@ class _Call:
 
     def _no_call(self, reason: str, end: int) -> tuple[list[Piece], str]:
         text = self._tag + self._text[:end]
-        error = "" if self._lenient and "name" not in reason else reason
+        answer = self._lenient and not any(f'"{key}"' in text for key in ("arguments", "parameters"))
+        error = "" if answer else reason
         return ([Piece(text, error=error)] if text else []), self._text[end:]

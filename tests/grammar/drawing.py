@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from ollama_jupyter import grammar
 from ollama_jupyter.engine.constrain import Matcher, compile_grammar, specials
+from ollama_jupyter.engine.model import C, init_library
 from ollama_jupyter.engine.scheduler import CLOSING
 from ollama_jupyter.engine.vocab import Vocab
 from ollama_jupyter.errors import BadRequest
@@ -18,6 +21,17 @@ from ollama_jupyter.prompt.output import PLAIN
 
 IMPATIENCE = 0.2
 """How often a token is drawn from those that close something: alike drawn, a string would hardly ever end."""
+
+
+@contextmanager
+def vocabulary(path: str) -> Iterator[Vocab]:
+    """That of a GGUF file, without its weights."""
+    init_library()
+    params = C.llama_model_default_params()
+    params.vocab_only = True
+    model = C.llama_model_load_from_file(path.encode(), params)
+    yield Vocab(model)
+    C.llama_model_free(model)
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,12 @@ class Drawer:
         except AssertionError:
             return False
         return matcher.is_over or bool(set(self._ends) & set(_allowed(matcher).tolist()))
+
+    def next(self, text: str, begun: str, *, closing: bool = False) -> set[str]:
+        """What may come next in an answer."""
+        matcher = compile_grammar(text, self.vocab).matcher()
+        self._begun(matcher, begun)
+        return {self.vocab.text([token]) for token in _allowed(matcher, closing=closing).tolist()}
 
     def _begun(self, matcher: Matcher, answer: str) -> list[int]:
         tokens = self.vocab.tokenize(answer, add_special=False) if answer else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ollama_jupyter.messages import Tool, ToolCall
 from ollama_jupyter.prompt.output import Piece
@@ -22,14 +22,23 @@ class Calls:
         end: what it ends with; "" where the end of its JSON value is the end.
         body: reads what stands between.
         silent: tags around calls and texts that mean nothing by themselves.
+        bodies: beginnings without a tag in front, which belong to the body, and how such a call ends.
+        strays: tags that mean nothing where tools are offered: what is left over of such a call.
         bare: JSON at the very beginning of an answer may be a call, without any tag.
     """
 
     begin: tuple[str, ...] = ()
     end: str = ""
     body: Body = json_calls
-    silent: tuple[str, ...] = field(default=())
+    silent: tuple[str, ...] = ()
+    bodies: tuple[tuple[str, str], ...] = ()
+    strays: tuple[str, ...] = ()
     bare: bool = False
+
+    def tags(self, tools: Sequence[Tool]) -> tuple[str, ...]:
+        """What to look for in a text."""
+        offered = (*self.begin, *(begin for begin, _ in self.bodies), *self.strays) if tools else ()
+        return (*offered, *self.silent)
 
 
 class CallSplitter:
@@ -38,7 +47,8 @@ class CallSplitter:
     def __init__(self, calls: Calls, tools: Sequence[Tool]) -> None:
         self._calls = calls
         self._tools = tools
-        self._tags = (*(calls.begin if tools else ()), *calls.silent)
+        self._tags = calls.tags(tools)
+        self._nothing = (*calls.silent, *calls.strays)
         self._bare = calls.bare and bool(tools)
         self._held = ""
         self._open: _Call | None = None
@@ -114,7 +124,7 @@ class CallSplitter:
         if at < 0:
             return False
         self._held = self._held[len(tag) :]
-        if tag not in self._calls.silent:
+        if tag not in self._nothing:
             self._called = False
             self._open = _Call(self._calls, self._tools, tag)
         return True
@@ -127,7 +137,8 @@ class _Call:
         self._calls = calls
         self._tools = tools
         self._tag = tag
-        self._end = "" if not tag else calls.end
+        self._end = dict(calls.bodies).get(tag, calls.end) if tag else ""
+        self._head = tag if tag in dict(calls.bodies) else ""
         self._lenient = lenient
         self._text = ""
         self._searched = 0
@@ -190,7 +201,7 @@ class _Call:
         head = self._value.start if not self._end and self._tag else None
         if head:
             return [Piece(call=one) for one in self._headed(text[:head], text[head:])]
-        return [Piece(call=one) for one in self._calls.body(text, self._tools)]
+        return [Piece(call=one) for one in self._calls.body(self._head + text, self._tools)]
 
     def _headed(self, head: str, value: str) -> list[ToolCall]:
         """A value with a text in front: the name of a tool, as Mistral writes it, or nothing that matters."""

@@ -17,7 +17,7 @@ START, CHANNEL, MESSAGE, CONSTRAIN = "<|start|>", "<|channel|>", "<|message|>", 
 _ENDS = ("<|end|>", "<|call|>", "<|return|>")
 TAGS = (START, CHANNEL, MESSAGE, CONSTRAIN, *_ENDS)
 
-_RECIPIENT = re.compile(r"\bto=(\S+)")
+_RECIPIENT = re.compile(r"\bto=([^\s<]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 _MAX_HEADER = 4096
 
@@ -94,9 +94,9 @@ class Harmony:
         return bool(rest) and not any(mark.startswith(rest[: len(mark)]) for mark in (*TAGS, "to="))
 
     def _begin(self, header: str) -> None:
-        channel = _CHANNEL.search(header)
+        channels = _CHANNEL.findall(header)  # a model that changes its mind writes another one
         recipient = _RECIPIENT.search(header)
-        name = channel.group(1) if channel else ""
+        name = channels[-1] if channels else ""
         self._header = None
         self._call = ""
         if recipient and recipient.group(1) != "assistant" and name != "final":

@@ -32,8 +32,11 @@ HERMES = Format(
     Calls(("<tool_call>",), "</tool_call>"),
     CallSyntax("<tool_call>", _json("<tool_call>\n"), "}\n</tool_call>", between="\n"),
 )
+_XML_CALLS = Calls(
+    ("<tool_call>",), "</tool_call>", xml_calls, bodies=(("<function=", "</function>"),), strays=("</tool_call>",)
+)
 XML = Format(
-    Calls(("<tool_call>",), "</tool_call>", xml_calls),
+    _XML_CALLS,
     CallSyntax(
         "<tool_call>", "<tool_call>\n<function={name}>\n", "</function>\n</tool_call>", between="\n", arguments="xml"
     ),
@@ -88,7 +91,9 @@ KIMI = Format(
         silent=("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"),
     )
 )
-GEMMA4 = Format(Calls(("<|tool_call>",), "<tool_call|>", gemma_calls('<|"|>')))
+_NO_THOUGHT = ("<|channel>thought\n<channel|>", "<channel|>")  # which the model sometimes adds to its answer
+GEMMA4 = Format(Calls(("<|tool_call>",), "<tool_call|>", gemma_calls('<|"|>'), silent=_NO_THOUGHT))
+COMMAND_R = Format(Calls(("Action:\n```json", "Action: ```json"), "```"))
 FUNCTIONGEMMA = Format(Calls(("<start_function_call>",), "<end_function_call>", gemma_calls("<escape>")))
 LFM2 = Format(
     Calls(("<|tool_call_start|>",), "<|tool_call_end|>", python_calls),
@@ -137,6 +142,9 @@ def tagged(tag: str) -> Format:
     return Format(Calls((tag,)), CallSyntax(tag, _json(tag), "}", between="\n"))
 
 
+_ENDS_THINKING = ("<tool_call>",)
+"""Qwen's calls, which may begin before the thinking was closed. Of other families they are only spoken of there."""
+
 # ---- outputs --------------------------------------------------------------------------------------------------------
 
 
@@ -148,10 +156,10 @@ def output(name: str, form: Format = NONE, thinking: Thinking | None = None) -> 
         if thinking is None:
             return splitter
         opened = setup.prompt.rstrip().endswith(thinking.open.rstrip())
-        ends = form.calls.begin if setup.tools else ()
+        ends = [tag for tag in form.calls.begin if setup.tools and tag in _ENDS_THINKING]
         return Chain(ThinkingSplitter(thinking, opened=opened, wanted=setup.think, ends=ends), splitter)
 
-    tags = (*form.calls.begin, form.calls.end, *form.calls.silent)
+    tags = (*form.calls.begin, form.calls.end, *form.calls.silent, *form.calls.strays)
     spelled = (thinking.open.strip(), thinking.close.strip(), *tags) if thinking else tags
     return Output(name, make, thinking, form.syntax, tuple(dict.fromkeys(tag for tag in spelled if tag)))
 
@@ -160,7 +168,7 @@ def _harmony() -> Output:
     return Output("harmony", harmony.Harmony, Thinking("<|channel|>analysis<|message|>", "<|end|>"), None, harmony.TAGS)
 
 
-_CHANNEL = Thinking("<|channel>thought\n", "<channel|>")
+_CHANNEL = Thinking("<|channel>thought", "<channel|>")
 _NAMED: dict[str, Callable[[], Output]] = {
     "passthrough": lambda: output("passthrough"),
     "qwen3": lambda: output("qwen3", HERMES, THINK),
@@ -225,6 +233,7 @@ _SHOWN: Sequence[tuple[tuple[str, ...], Format]] = (
     (("<|tool_call|>",), GRANITE),
     (("<|python_tag|>",), LLAMA3),
     (("ipython", '"parameters": '), LLAMA3),
+    (("Action:", "```json", "tool_name"), COMMAND_R),
 )
 _THOUGHTS = (
     THINK,

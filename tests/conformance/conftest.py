@@ -38,11 +38,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 @pytest.fixture(scope="session")
-def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def doors_of_jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Door]]:
     base = tmp_path_factory.mktemp("mounted")
     (base / "notebooks").mkdir()
-    with jupyter(base / "notebooks", base / "models") as (door, _, _):
-        yield _prepare(door)
+    with jupyter(base / "notebooks", base / "models") as (door, inner, _):
+        yield _prepare(door), inner
+
+
+@pytest.fixture(scope="session")
+def mounted(doors_of_jupyter: tuple[Door, Door]) -> Door:
+    return doors_of_jupyter[0]
+
+
+@pytest.fixture(scope="session")
+def inner(doors_of_jupyter: tuple[Door, Door]) -> Door:
+    """The door of a Jupyter server's kernels, whose key is in its path: for clients that can send no header."""
+    return doors_of_jupyter[1]
 
 
 @pytest.fixture(scope="session", params=["served", "mounted"])

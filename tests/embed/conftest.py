@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import gguf
 import ollama
 import pytest
 from convert.conftest import all_minilm  # noqa: F401  a fixture
@@ -12,7 +13,7 @@ from doors import Door, serve
 
 from ollama_jupyter.convert import convert_model
 
-from .ranker import write_tiny_ranker
+from .tiny_bert import write_tiny_bert
 
 MINILM, RANKER = "all-minilm", "ranker"
 
@@ -26,7 +27,7 @@ def minilm_gguf(all_minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def ranker_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_ranker(tmp_path_factory.mktemp("ranker") / "ranker.gguf")
+    return write_tiny_bert(tmp_path_factory.mktemp("ranker") / "ranker.gguf", gguf.PoolingType.RANK)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A tiny reranker of random weights: BERT with a head that gives one score."""
+"""A tiny BERT of random weights, as a reranker with a head that gives one score, or for embeddings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *("\u2581" + letter for letter in _LETTERS), *_LETTERS]
 
 
-def write_tiny_ranker(path: Path) -> Path:
+def write_tiny_bert(path: Path, pooling: gguf.PoolingType = gguf.PoolingType.MEAN) -> Path:
     writer: Any = gguf.GGUFWriter(path, "bert")
     writer.add_name("ranker")
     writer.add_file_type(0)
@@ -24,7 +24,7 @@ def write_tiny_ranker(path: Path) -> Path:
     writer.add_head_count(HEADS)
     writer.add_layer_norm_eps(1e-12)
     writer.add_causal_attention(False)
-    writer.add_pooling_type(gguf.PoolingType.RANK)
+    writer.add_pooling_type(pooling)
     writer.add_token_type_count(2)
     writer.add_tokenizer_model("bert")
     writer.add_tokenizer_pre("jina-v2-en")

@@ -10,8 +10,7 @@ OllamaJupyterError (500)
 │   ├── ConversionError        a folder of safetensors that cannot become a GGUF
 │   ├── TemplateError          a chat template that does not parse, or ran over its limits
 │   ├── PromptTooLong          the prompt does not fit and may not be cut
-│   ├── CallUnfinished         a tool call that had to be made, and did not fit into what was allowed
-│   └── NotSupportedYet        a request field that a later version brings
+│   └── CallUnfinished         a tool call that had to be made, and did not fit into what was allowed
 ├── Forbidden (403)
 ├── NotFound (404)
 │   └── ModelNotFound
@@ -86,14 +85,6 @@ class PromptTooLong(BadRequest):
 
 class CallUnfinished(BadRequest):
     pass
-
-
-class NotSupportedYet(BadRequest):
-    """A field that the wire knows and this version does not act on. `field` is its name."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f'"{field}" is not supported yet')
-        self.field = field
 
 
 class Forbidden(OllamaJupyterError):

@@ -139,6 +139,10 @@ class Fields:
         self._inner[name] = [f"{self.label(name)}.{key}" for key in unknown]
         return values
 
+    def ignore(self, *names: str) -> None:
+        """Count what has these full names as ignored."""
+        self._inner.setdefault("", []).extend(names)
+
     def unread(self) -> list[str]:
         """The full names of the fields that nobody has asked for, as they were sent."""
         own = [self.label(self._spelled[name]) for name in self._values if name not in self._asked]

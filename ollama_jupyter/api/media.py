@@ -19,14 +19,12 @@ MAX_FILES = 256
 
 _HEAD = re.compile(r"[A-Za-z0-9+/\r\n]*")
 _BREAKS = re.compile(r"[\r\n]")
-_KINDS = (
+_IMAGES = (
     (0, b"\x89PNG\r\n\x1a\n"),
     (0, b"\xff\xd8\xff"),  # JPEG
     (0, b"GIF8"),
     (0, b"BM"),
     (8, b"WEBP"),
-    (8, b"WAVE"),
-    (0, b"ID3"),
 )
 _EXPECTED = "must be base64 of a PNG, JPEG, WebP, GIF or BMP image, or of a WAV or MP3 recording"
 
@@ -56,9 +54,19 @@ def decode(text: str, label: str) -> bytes:
     return data
 
 
+def check_sound(data: bytes, label: str) -> None:
+    """Raises BadRequest where a file is no recording of a kind that models listen to."""
+    if not _is_sound(data):
+        raise BadRequest(f'field "{label}" must be a WAV or MP3 recording')
+
+
 def _is_known(data: bytes) -> bool:
+    return _is_sound(data) or any(data.startswith(magic, offset) for offset, magic in _IMAGES)
+
+
+def _is_sound(data: bytes) -> bool:
     is_mp3_frame = len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0
-    return is_mp3_frame or any(data.startswith(magic, offset) for offset, magic in _KINDS)
+    return is_mp3_frame or data.startswith(b"ID3") or data.startswith(b"WAVE", 8)
 
 
 def _fault(text: str) -> int:

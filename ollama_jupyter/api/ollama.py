@@ -9,7 +9,7 @@ from ollama_jupyter.api import media
 from ollama_jupyter.api.fields import Fields
 from ollama_jupyter.api.tools import tools
 from ollama_jupyter.durations import parse_keep_alive
-from ollama_jupyter.errors import BadRequest, ModelNotFound, NotSupportedYet
+from ollama_jupyter.errors import BadRequest, ModelNotFound
 from ollama_jupyter.messages import (
     OPTIONS,
     ChatRequest,
@@ -81,13 +81,6 @@ def _common(fields: Fields) -> dict[str, Any]:
         "top_logprobs": top,
         "debug_render_only": fields.flag("_debug_render_only", False),
     }
-
-
-def refuse_later(fields: Fields, *names: str) -> None:
-    """Refuse fields of a later version. Empty values mean "off" and pass."""
-    for name in names:
-        if fields.get(name) not in (None, "", [], {}, False):
-            raise NotSupportedYet(fields.label(name))
 
 
 def think(fields: Fields) -> bool | str | None:

@@ -14,7 +14,6 @@ from ollama_jupyter.server.generate import Chunks, first_chunk, next_chunk, whol
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
-DONE = b"data: [DONE]\n\n"
 
 
 Request = ChatRequest | GenerateRequest
@@ -53,6 +52,10 @@ class Generation(OpenAIResource):
 
     auth_resource = "ollama_jupyter:generate"
     auth_action = "execute"
+    end_mark = b"data: [DONE]\n\n"
+
+    def event(self, piece: dict[str, Any]) -> bytes:
+        return event(piece)
 
     async def respond(self, chunks: Chunks, request: Request, teller: Teller) -> None:
         """One object or a stream of events; a rendered prompt is one object even where a stream was asked for."""
@@ -70,7 +73,7 @@ class Generation(OpenAIResource):
         """All answers piece by piece, mixed as they come. Whoever gets the last one has got all."""
         chunk, last = first, list[Chunk]()
         while True:
-            told = b"".join(event(piece) for piece in teller.pieces(chunk))
+            told = b"".join(map(self.event, teller.pieces(chunk)))
             last += [chunk] if chunk.done else []
             if len(last) == n:
                 break
@@ -78,7 +81,7 @@ class Generation(OpenAIResource):
                 yield told
             chunk = await next_chunk(chunks)
         self.ended = True
-        yield told + b"".join(event(piece) for piece in teller.ending(last)) + DONE
+        yield told + b"".join(map(self.event, teller.ending(last))) + self.end_mark
 
 
 class ChatCompletions(Generation):
@@ -97,6 +100,24 @@ class Completions(Generation):
         call = await self.read(openai.completion_request, empty="EOF")
         chunks = self.ollama.service.generate(call.request)
         await self.respond(chunks, call.request, openai.TextCompletion(call))
+
+
+class Responses(Generation):
+    """POST: an answer to a conversation, as items and events."""
+
+    end_mark = b""
+    _response: openai.Response | None = None
+
+    async def post(self) -> None:
+        call = await self.read(openai.response_request, empty="EOF")
+        self._response = openai.Response(call)
+        await self.respond(self.ollama.service.chat(call.request), call.request, self._response)
+
+    def event(self, piece: dict[str, Any]) -> bytes:
+        return f"event: {piece['type']}\n".encode() + event(piece)
+
+    def error_line(self, status: int, message: str) -> bytes:
+        return self.event(self._response.failed(message)) if self._response else super().error_line(status, message)
 
 
 class Models(OpenAIResource):

@@ -1,11 +1,8 @@
-"""`/`, `/api/version`, and the paths that answer "not here" or "not yet"."""
+"""`/`, `/api/version`, and the paths that are not there."""
 
 from __future__ import annotations
 
-from ollama_jupyter.api import openai
-from ollama_jupyter.api.wire import encode
 from ollama_jupyter.config import API_VERSION
-from ollama_jupyter.errors import NotSupportedYet
 from ollama_jupyter.server.base import PLAIN, Resource
 
 
@@ -26,16 +23,6 @@ class Version(Resource):
         self.answer({"version": API_VERSION})
 
     head = get
-
-
-class LaterOpenAI(Resource):
-    """POST: a route of OpenAI's or Anthropic's that a later version brings."""
-
-    async def post(self) -> None:
-        raise NotSupportedYet(self.request.path[self.request.path.rindex("/v1/") :])
-
-    def error_body(self, status: int, message: str) -> tuple[bytes, str]:
-        return encode(openai.error(status, message)) + b"\n", "application/json"
 
 
 class Missing(Resource):

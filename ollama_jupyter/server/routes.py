@@ -14,9 +14,10 @@ from ollama_jupyter.server.blobs import Blob
 from ollama_jupyter.server.embeddings import Embed, EmbedPrompt, OpenAIEmbeddings, Rerank
 from ollama_jupyter.server.generate import Chat, Generate
 from ollama_jupyter.server.models import Copy, Create, Delete, Ps, Pull, Push, Show, Tags
-from ollama_jupyter.server.openai import ChatCompletions, Completions, Model, Models
-from ollama_jupyter.server.root import LaterOpenAI, Missing, Root, Version
+from ollama_jupyter.server.openai import ChatCompletions, Completions, Model, Models, Responses
+from ollama_jupyter.server.root import Missing, Root, Version
 from ollama_jupyter.server.tools import Doctor, Scan, Verify
+from ollama_jupyter.server.transcriptions import Transcriptions
 
 ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"", Root),
@@ -44,6 +45,8 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/api/chat", Chat),
     (r"/v1/chat/completions", ChatCompletions),
     (r"/v1/completions", Completions),
+    (r"/v1/responses", Responses),
+    (r"/v1/audio/transcriptions", Transcriptions),
     (r"/v1/models", Models),
     (r"/v1/models/(.+)", Model),
     (r"/api/embed", Embed),
@@ -52,7 +55,6 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/v1/rerank", Rerank),
     (r"/v1/messages", Messages),
     (r"/v1/messages/count_tokens", CountTokens),
-    (r"/v1/responses", LaterOpenAI),
     (r"/.*", Missing),
 )
 

@@ -85,12 +85,6 @@ class TestPaths:
         answered, headers, _ = await raw.answer()
         assert (answered, headers.get("location")) == (status, location)
 
-    @pytest.mark.parametrize("path", ["/api/embeddings", "/api/embed", "/v1/embeddings", "/v1/messages"])
-    async def test_what_comes_later_says_so(self, client: httpx.AsyncClient, path: str) -> None:
-        answer = await client.post(path, json={"model": "m"})
-        assert answer.status_code == 400
-        assert "not supported yet" in answer.text
-
 
 class TestModels:
     async def test_tags_and_ps(self, client: httpx.AsyncClient, ollama: Any) -> None:

@@ -9,5 +9,19 @@ from ollama_jupyter.api.openai.chat import Completion, chat_request
 from ollama_jupyter.api.openai.completions import TextCompletion, completion_request
 from ollama_jupyter.api.openai.envelope import error
 from ollama_jupyter.api.openai.models import model, models
+from ollama_jupyter.api.openai.response_answers import Response
+from ollama_jupyter.api.openai.response_requests import response_request
+from ollama_jupyter.api.openai.transcriptions import transcription_request
 
-__all__ = ["Completion", "TextCompletion", "chat_request", "completion_request", "error", "model", "models"]
+__all__ = [
+    "Completion",
+    "Response",
+    "TextCompletion",
+    "chat_request",
+    "completion_request",
+    "error",
+    "model",
+    "models",
+    "response_request",
+    "transcription_request",
+]

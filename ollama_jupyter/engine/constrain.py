@@ -102,7 +102,7 @@ class _Grammars:
         self._tokenizer = _tokenizer(vocab, pieces, marked, ends)
         apart = set(marked) - set(ends)
         self.specials = {pieces[token].decode("utf-8", "replace"): token for token in apart if pieces[token]}
-        self._closers = _Closers(pieces, apart)
+        self._closers = _Closers(pieces, apart, ends)
         self._kept: OrderedDict[bytes, tuple[int, _Compiled]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -152,12 +152,13 @@ def _tokenizer(vocab: Vocab, pieces: Sequence[bytes], marked: Sequence[int], end
 
 
 class _Closers:
-    """Tokens that bring JSON to an end, as bits."""
+    """Tokens that bring calls and JSON to an end, as bits."""
 
-    def __init__(self, pieces: Sequence[bytes], marks: Iterable[int]) -> None:
+    def __init__(self, pieces: Sequence[bytes], marks: Iterable[int], ends: Iterable[int]) -> None:
         def written(pattern: bytes) -> int:
             return _bits(token for token, piece in enumerate(pieces) if re.fullmatch(pattern, piece))
 
+        self._ends = _bits(ends)
         self._marks = _bits(marks)  # `</think>`, `</tool_call>` and their like close more than a bracket does
         self._letter, self._line = written(b"a"), written(b"\n")
         self._quotes = written(rb'"[}\]]*')
@@ -167,15 +168,13 @@ class _Closers:
         """Those of the allowed tokens that close the most; all of them where none does.
 
         A letter tells a JSON string, in which a bracket closes nothing; a line end, which no such string has, tells
-        free text. Where a value is over but must be followed by others, the comma is next.
+        free text, which only a special token leaves. Where a value is over but must be followed by others, the comma is next.
         """
-        if marks := allowed & self._marks:
-            return marks
-        in_string = bool(allowed & self._letter)
+        ends, marks, in_string = allowed & self._ends, allowed & self._marks, allowed & self._letter
         if in_string and allowed & self._line:
-            return allowed
-        tiers = (self._quotes,) if in_string else self._values
-        return next((allowed & tier for tier in tiers if allowed & tier), allowed)
+            return allowed if ends else marks or allowed
+        tiers = (ends, marks, *(allowed & tier for tier in ((self._quotes,) if in_string else self._values)))
+        return next(filter(None, tiers), allowed)
 
 
 def _bits(tokens: Iterable[int]) -> int:
@@ -228,9 +227,9 @@ class _Matcher:
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
     def mask(self, *, closing: bool = False) -> bytes:
-        """See `Matcher`. Where the answer could end here, it is not led anywhere: it may be prose."""
+        """See `Matcher`."""
         mask = self._checked(self._matcher.compute_bitmask())
-        if not closing or self._matcher.is_accepting():
+        if not closing:
             return mask
         return self._closers.lead(int.from_bytes(mask, "little")).to_bytes(len(mask), "little")
 

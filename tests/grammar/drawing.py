@@ -48,7 +48,7 @@ class Drawer:
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
         self.specials = specials(vocab)
-        self._ends = [token for token in range(vocab.size) if vocab.is_end(token)]
+        self.ends = [token for token in range(vocab.size) if vocab.is_end(token)]
 
     def form(self, form: Format) -> str:
         """The grammar of a format, alone. Raises BadRequest as the service does."""
@@ -68,7 +68,7 @@ class Drawer:
         while len(tokens) < budget and not matcher.is_over:
             closing = budget - len(tokens) <= CLOSING or dice.random() < IMPATIENCE
             token = int(dice.choice(_allowed(matcher, closing=closing)))
-            if token in self._ends:
+            if token in self.ends:
                 return Drawn(self.vocab.text(tokens), finished=True)
             matcher.accept(token)
             tokens += [token, *(() if matcher.is_over else matcher.forced())]
@@ -81,7 +81,7 @@ class Drawer:
             self._begun(matcher, answer)
         except AssertionError:
             return False
-        return matcher.is_over or bool(set(self._ends) & set(_allowed(matcher).tolist()))
+        return matcher.is_over or bool(set(self.ends) & set(_allowed(matcher).tolist()))
 
     def next(self, text: str, begun: str, *, closing: bool = False) -> set[str]:
         """What may come next in an answer."""

@@ -114,3 +114,10 @@ def test_hostile_grammars_end_in_time_and_leave_the_process_alive(smollm2: Path)
     assert {name for name, (words, _) in told.items() if words.startswith("field")} >= refused
     assert all(words.startswith(("held", "field", "the grammar of the answer failed")) for words, _ in told.values())
     assert max(seconds for _, seconds in told.values()) < 20, told
+
+
+def test_an_answer_that_may_end_ends_and_prose_does_not(drawer: Drawer) -> None:
+    numbers = drawer.form(Format("schema", {"type": "integer"}))
+    assert drawer.next(numbers, "12", closing=True) <= {drawer.vocab.text([token]) for token in drawer.ends}
+    prose = drawer.form(Format("regex", r"(.|\n)*"))
+    assert drawer.next(prose, "so ", closing=True) == drawer.next(prose, "so ")

@@ -49,6 +49,7 @@ class Resource(web.RequestHandler):
     ended = False  # the stream's last line is out; nothing may follow it
     _arriving = False
     _answered = False  # before the body was complete; the verb must not run
+    _refused = False  # before the body was asked for
     _gone = False
     _logged = False
     _work: asyncio.Future[None] | None = None
@@ -79,6 +80,7 @@ class Resource(web.RequestHandler):
                 await self.expect_body(self._announced())
         except (web.HTTPError, OllamaJupyterError) as refusal:
             if not self._has_body():
+                self._refused = True
                 raise
             self.answer_early(refusal)
 
@@ -286,6 +288,8 @@ class Resource(web.RequestHandler):
         else:
             body, kind = self.error_body(status_code, message_of(error, status_code))
         self.set_header("Content-Type", kind)
+        if self._refused:  # Tornado closes behind an answer that comes before the body, even one of no bytes
+            self.set_header("Connection", "close")
         self.write(body)
         if not self._answered:
             self.finish()

@@ -15,6 +15,7 @@ from ollama_jupyter.server.embeddings import Embed, EmbedPrompt, OpenAIEmbedding
 from ollama_jupyter.server.generate import Chat, Generate
 from ollama_jupyter.server.models import Copy, Create, Delete, Ps, Pull, Push, Show, Tags
 from ollama_jupyter.server.openai import ChatCompletions, Completions, Model, Models, Responses
+from ollama_jupyter.server.openapi import OpenAPI
 from ollama_jupyter.server.root import Missing, Root, Version
 from ollama_jupyter.server.tools import Doctor, Scan, Verify
 from ollama_jupyter.server.transcriptions import Transcriptions
@@ -55,6 +56,7 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     (r"/v1/rerank", Rerank),
     (r"/v1/messages", Messages),
     (r"/v1/messages/count_tokens", CountTokens),
+    (r"/openapi\.yaml", OpenAPI),
     (r"/.*", Missing),
 )
 

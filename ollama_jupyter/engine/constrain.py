@@ -168,7 +168,7 @@ class _Closers:
         """Those of the allowed tokens that close the most; all of them where none does.
 
         A letter tells a JSON string, in which a bracket closes nothing; a line end, which no such string has, tells
-        free text, which only a special token leaves. Where a value is over but must be followed by others, the comma is next.
+        free text, which only a special token leaves. The comma is for a value that others must follow.
         """
         ends, marks, in_string = allowed & self._ends, allowed & self._marks, allowed & self._letter
         if in_string and allowed & self._line:

@@ -159,7 +159,8 @@ def output(name: str, form: Format = NONE, thinking: Thinking | None = None) -> 
         ends = [tag for tag in form.calls.begin if setup.tools and tag in _ENDS_THINKING]
         return Chain(ThinkingSplitter(thinking, opened=opened, wanted=setup.think, ends=ends), splitter)
 
-    tags = (*form.calls.begin, form.calls.end, *form.calls.silent, *form.calls.strays)
+    untagged = [tag for pair in form.calls.bodies for tag in pair]
+    tags = (*form.calls.begin, form.calls.end, *form.calls.silent, *untagged, *form.calls.strays)
     spelled = (thinking.open.strip(), thinking.close.strip(), *tags) if thinking else tags
     return Output(name, make, thinking, form.syntax, tuple(dict.fromkeys(tag for tag in spelled if tag)))
 

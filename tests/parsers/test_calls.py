@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,29 @@ def test_no_more_of_a_prose_is_held_back_than_may_be_a_tag(family: str, text: st
     held = "".join(piece.text for piece in parser.finish())
     tags = (*form.tags, *([form.thinking.open] if form.thinking else []))
     assert not held or any(tag.startswith(held) for tag in tags)
+
+
+LONG = 60_000
+ENDLESS = {
+    "qwen3": '<tool_call>{"name": "now", "arguments": {"a": "' + "</tool_call>" * (LONG // 12),
+    "qwen3-coder": "<tool_call>" + "<function=now>" * (LONG // 14) + "</tool_call>",
+    "glm-4.7": "<tool_call>now" + "<arg_key>a</arg_key>" * (LONG // 20) + "</tool_call>",
+    "json": '{"name": ' + "[" * LONG,
+    "lfm2": "<|tool_call_start|>[now(a=" + "(" * LONG + "<|tool_call_end|>",
+    "olmo3": "<function_calls>" + "now()\n" * (LONG // 6) + "</function_calls>",
+    "gemma4": '<|tool_call>call:now{a:<|"|>' + "<tool_call|>" * (LONG // 12),
+    "deepseek3": "<｜tool▁call▁begin｜>now<｜tool▁sep｜>" + "{}" * (LONG // 2) + "<｜tool▁call▁end｜>",
+    "ministral": "[TOOL_CALLS]" + "now" * (LONG // 3) + "[ARGS]{}",
+    "harmony": "<|start|>" * (LONG // 9) + "x" * LONG,
+    "cohere": "<|START_ACTION|>" + "{}" * (LONG // 2) + "<|END_ACTION|>",
+}
+
+
+@pytest.mark.parametrize("family", ENDLESS)
+def test_an_answer_that_goes_astray_takes_no_time(family: str) -> None:
+    text = ENDLESS[family]
+    parts = [text[place : place + 40] for place in range(0, len(text), 40)]
+    began = time.process_time()
+    pieces = parse(output(family), parts)
+    assert time.process_time() - began < 5
+    assert pieces or family == "harmony"

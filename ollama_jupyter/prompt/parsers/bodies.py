@@ -12,12 +12,11 @@ from ollama_jupyter.prompt.parsers.literals import Malformed, Reader, clean, loa
 Body = Callable[[str, Sequence[Tool]], list[ToolCall]]
 """Raises Malformed for what is no call, or a call of no offered tool."""
 
-MAX_CALL = 1 << 20
+MAX_CALL = 1 << 18
 """Characters of one call that are looked into."""
 
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>(.*?)(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL)
-_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 
 
 # ---- what every format needs ----------------------------------------------------------------------------------------
@@ -84,13 +83,12 @@ def json_calls(text: str, tools: Sequence[Tool]) -> list[ToolCall]:
 def _values(text: str) -> list[Any]:
     try:
         return [loads(text)]
-    except Malformed as error:
+    except Malformed:
         reader, values = Reader(text), []
-        while reader.at < len(text.rstrip()):
-            if not text[reader.at :].lstrip().startswith(("{", "[")):
-                raise error
+        while not reader.at_end():
+            if not reader.follows("{", "["):
+                raise
             values.append(clean(reader.value()))
-            reader.blanks()
         return values
 
 
@@ -141,8 +139,13 @@ def glm_calls(text: str, tools: Sequence[Tool]) -> list[ToolCall]:
     if name.startswith("{"):
         return json_calls(text, tools)
     schemas = _schemas(name, tools)
-    pairs = ((key.strip(), value) for key, value in _PAIR.findall(text))
-    return [call(name, {key: clean(_typed(value, schemas.get(key))) for key, value in pairs}, tools)]
+    pairs = dict(_glm_pair(part) for part in text.split("<arg_key>")[1:])
+    return [call(name, {key: clean(_typed(value, schemas.get(key))) for key, value in pairs.items()}, tools)]
+
+
+def _glm_pair(text: str) -> tuple[str, str]:
+    key, _, rest = text.partition("</arg_key>")
+    return key.strip(), rest.partition("<arg_value>")[2].partition("</arg_value>")[0]
 
 
 # ---- notations of a name and its arguments --------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from ollama_jupyter.prompt.parsers.literals import Malformed, loads
 from ollama_jupyter.prompt.parsers.values import Value
 from ollama_jupyter.prompt.split import find, possible
 
+_MAX_TRIES = 4
+"""How often a closing tag may turn out to be part of a text, where that can only be told by reading all of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calls:
@@ -142,6 +145,7 @@ class _Call:
         self._lenient = lenient
         self._text = ""
         self._searched = 0
+        self._tries = 0
         self._value = Value()
 
     def feed(self, text: str) -> tuple[list[Piece], str] | None:
@@ -164,21 +168,24 @@ class _Call:
 
     def _to_end(self) -> tuple[list[Piece], str] | None:
         while (at := self._text.find(self._end, self._searched)) >= 0:
-            behind = at + len(self._end)
+            behind = self._searched = at + len(self._end)
+            if self._quoted(at):
+                continue
             try:
                 return self._made(self._text[:at]), self._text[behind:]
             except Malformed as error:
-                if not (error.incomplete and self._quoted(at)):
+                self._tries += 1
+                if not error.in_string or self._tries > _MAX_TRIES:
                     return self._no_call(str(error), behind)
-            self._searched = behind
         self._searched = max(self._searched, len(self._text) - len(self._end) + 1)
         return None
 
     def _quoted(self, at: int) -> bool:
-        """Whether the closing tag stands inside a string of a value that goes on."""
-        value = Value()
-        value.feed(self._text[:at])
-        return value.in_string
+        """Whether the closing tag stands inside a string of a JSON value."""
+        if self._calls.body is not json_calls:
+            return False
+        self._value.feed(self._text[:at])
+        return self._value.in_string
 
     def _to_value(self) -> tuple[list[Piece], str] | None:
         end = self._value.feed(self._text)

@@ -16,11 +16,11 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
 
 
 class Malformed(ValueError):
-    """What is wrong with a value. `incomplete`: more text could make it right."""
+    """What is wrong with a value. `in_string`: it ends inside a string, which more text could end."""
 
-    def __init__(self, reason: str, *, incomplete: bool = False) -> None:
+    def __init__(self, reason: str, *, in_string: bool = False) -> None:
         super().__init__(reason)
-        self.incomplete = incomplete
+        self.in_string = in_string
 
 
 def loads(text: str) -> Any:
@@ -63,7 +63,7 @@ class Reader:
 
     def fail(self, expected: str) -> Malformed:
         rest = self.text[self.at : self.at + 20]
-        return Malformed(f"expected {expected}, found {rest!r}", incomplete=not rest)
+        return Malformed(f"expected {expected}, found {rest!r}")
 
     def blanks(self) -> None:
         match = _BLANKS.match(self.text, self.at)
@@ -77,9 +77,17 @@ class Reader:
         self.at += len(mark)
         return True
 
-    def end(self) -> None:
+    def at_end(self) -> bool:
         self.blanks()
-        if self.at < len(self.text):
+        return self.at >= len(self.text)
+
+    def follows(self, *marks: str) -> bool:
+        """Whether one of the marks comes next, behind blanks."""
+        self.blanks()
+        return self.text.startswith(marks, self.at)
+
+    def end(self) -> None:
+        if not self.at_end():
             raise self.fail("the end")
 
     def value(self, depth: int = 0) -> Any:
@@ -156,7 +164,7 @@ class Reader:
         start = self.at + len(quote)
         end = self.text.find(quote, start)
         if end < 0:
-            raise Malformed("a string does not end", incomplete=True)
+            raise Malformed("a string does not end", in_string=True)
         self.at = end + len(quote)
         return self.text[start:end]
 
@@ -174,7 +182,7 @@ class Reader:
             else:
                 parts.append(letter)
                 at += 1
-        raise Malformed("a string does not end", incomplete=True)
+        raise Malformed("a string does not end", in_string=True)
 
     def _escape(self, at: int) -> tuple[str, int]:
         letter = self.text[at : at + 1]

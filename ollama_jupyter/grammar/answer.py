@@ -1,7 +1,7 @@
 """The grammar of one whole answer: thinking, then prose with calls, or calls, or what a format allows.
 
 It holds from the first token on, so that the engine needs no triggers: prose is a lazy lexeme that ends where a call
-begins. Arguments that a family does not write as JSON are left free in prose; forced calls are always JSON.
+begins. Forced calls are always JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ollama_jupyter.errors import BadRequest
+from ollama_jupyter.grammar.arguments import can_hold, write
 from ollama_jupyter.grammar.lark import Lark
 from ollama_jupyter.grammar.schema import held
 from ollama_jupyter.grammar.texts import choices, pattern
@@ -34,7 +35,7 @@ def check(form: Format | None, tools: Sequence[Tool]) -> None:
     if form is not None:
         _form(Lark({}), form)
     for tool in tools:
-        _arguments(tool, bounded=False)
+        held(_parameters(tool), _field(tool))
 
 
 def plan(
@@ -69,7 +70,7 @@ def plan(
         body = _form(lark, form)
         if offered and output.calls is not None and output.calls.arguments == "json":
             body = f"({body} | {_forced(lark, output.calls, offered, parallel, bounded=False)})"
-    elif offered and output.calls is not None and output.calls.arguments == "json":
+    elif offered and output.calls is not None:
         return _prose(lark, output.calls, offered, parallel)
     else:
         return None
@@ -95,6 +96,8 @@ def _thinking(lark: Lark, output: Output, think: bool, prompt: str) -> str:
 def _prose(lark: Lark, calls: CallSyntax, tools: Sequence[Tool], parallel: bool) -> str | None:
     """Free text in which every call that begins is one that a tool takes."""
     if not lark.is_plain(calls.trigger) and lark.literal(calls.trigger).count("<[") != 1:
+        return None
+    if not all(can_hold(calls.arguments, _parameters(tool)) for tool in tools):
         return None
     head, behind = calls.before or calls.begin, calls.trigger
     if not head.startswith(behind):
@@ -127,9 +130,10 @@ def _listed(lark: Lark, calls: CallSyntax, made: Sequence[str], many: bool) -> s
 
 def _call(lark: Lark, calls: CallSyntax, number: int, tool: Tool, behind: str = "", *, bounded: bool = False) -> str:
     """A rule for a call of `tool`, without the text `behind` that is already there."""
-    begin = calls.begin.replace("{name}", _name(tool))[len(behind) :]
-    schema = json.dumps(_arguments(tool, bounded=bounded))
-    return lark.rule(f"call_{number}", f"{lark.literal(begin)} %json {schema} {lark.literal(calls.end)}")
+    begin = lark.literal(calls.begin.replace("{name}", _name(tool))[len(behind) :])
+    name = f"call_{number}"
+    body = write(lark, calls.arguments, _parameters(tool), name, _field(tool), bounded=bounded)
+    return lark.rule(name, f"{begin} {body} {lark.literal(calls.end)}")
 
 
 def _require_json(calls: CallSyntax | None) -> CallSyntax:
@@ -146,9 +150,9 @@ def _field(tool: Tool) -> str:
     return f"tools.{_name(tool)}.parameters"
 
 
-def _arguments(tool: Tool, *, bounded: bool) -> dict[str, Any]:
+def _parameters(tool: Tool) -> dict[str, Any]:
     schema = (tool.get("function") or {}).get("parameters")
-    return held({**schema, "type": "object"} if schema else _NO_ARGUMENTS, _field(tool), bounded=bounded)
+    return {**schema, "type": "object"} if schema else _NO_ARGUMENTS
 
 
 def _form(lark: Lark, form: Format) -> str:

@@ -14,6 +14,7 @@ from functools import partial
 
 from ollama_jupyter.config import Settings
 from ollama_jupyter.engine.constrain import Constraint
+from ollama_jupyter.errors import Forbidden, ModelNotFound
 from ollama_jupyter.manager import Lease, Manager
 from ollama_jupyter.messages import ChatRequest, Chunk, GenerateRequest, Options
 from ollama_jupyter.service import ability, constraints
@@ -68,7 +69,7 @@ class Service:
         Raises:
             OllamaJupyterError: see the tree in errors.py.
         """
-        model = await self._resolve(request.model)
+        model = await self._model(request.model)
         job = self._job(request, model)
         async with self._manager.lease(model, job.options, request.keep_alive) as lease:
             return await self._pool.run(lambda: job.count(lease), lease)
@@ -77,7 +78,7 @@ class Service:
 
     async def _answer(self, request: ability.Request, *, is_empty: bool) -> AsyncGenerator[Chunk, None]:
         started = time.perf_counter()
-        model = await self._resolve(request.model)
+        model = await self._model(request.model)
         if is_empty and request.keep_alive == 0:
             await self._manager.unload(model)
             yield Chunk(done=True, done_reason="unload")
@@ -96,6 +97,15 @@ class Service:
             async with aclosing(self._run(job, lease, started)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+
+    async def _model(self, name: str) -> Model:
+        """The stored model of that name. Raises ModelNotFound, or Forbidden where only ollama.com's cloud has it."""
+        try:
+            return await self._resolve(name)
+        except ModelNotFound:
+            if name.strip().lower().endswith((":cloud", "-cloud")):
+                raise Forbidden("ollama cloud is disabled: remote model is unavailable") from None
+            raise
 
     def _job(self, request: ability.Request, model: Model) -> Job:
         """The request with the model that it is for, all that is unset decided.

@@ -13,7 +13,7 @@ from fake_engine import CHAT, FILL, PROJECTOR, THINKING, TOOLS, Fake, model
 
 from ollama_jupyter import grammar
 from ollama_jupyter.engine import constrain
-from ollama_jupyter.errors import BadRequest, CallUnfinished, EngineError
+from ollama_jupyter.errors import BadRequest, CallUnfinished, EngineError, Forbidden, ModelNotFound
 from ollama_jupyter.grammar import describe_tools
 from ollama_jupyter.messages import ChatRequest, Chunk, Format, GenerateRequest, Message, ToolChoice
 from ollama_jupyter.prompt.output import JSON_CALLS, PLAIN, CallSyntax, Output
@@ -81,6 +81,20 @@ async def test_a_prompt_that_the_model_cannot_do(stored: Model, fields: dict[str
         await generate(fake, **fields)
     assert message in refused.value.message
     assert fake.manager.leases == 0
+
+
+@pytest.mark.parametrize("name", ["big:cloud", "big:120b-cloud", "Big:Cloud"])
+async def test_models_of_a_cloud_are_elsewhere(name: str) -> None:
+    fake = Fake(model())
+
+    async def resolve(_: str) -> Model:
+        raise ModelNotFound(name)
+
+    fake.service._resolve = resolve
+    with pytest.raises(Forbidden, match=r"^ollama cloud is disabled: remote model is unavailable$"):
+        await all_of(fake.service.chat(ChatRequest(name, messages=HI)))
+    with pytest.raises(ModelNotFound):
+        await all_of(fake.service.chat(ChatRequest("big", messages=HI)))
 
 
 async def test_an_unload_asks_for_no_ability() -> None:

@@ -1,0 +1,119 @@
+"""Sampling on the real model: seeds, several answers, log probabilities, biases, grammars."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ollama_jupyter.engine.constrain import compile_grammar
+from ollama_jupyter.engine.events import EngineParams, Finished, Text
+from ollama_jupyter.engine.handle import EngineHandle
+from ollama_jupyter.messages import Options, TokenLogprob
+
+PROMPTS = [f"<|im_start|>user\nName {i + 2} fruits and say why.<|im_end|>\n<|im_start|>assistant\n" for i in range(4)]
+GREEDY = Options(temperature=0, num_predict=8)
+
+
+@pytest.fixture
+async def engine(smollm2: Path) -> AsyncIterator[EngineHandle]:
+    handle = await EngineHandle.load(EngineParams(str(smollm2), num_ctx=512, num_parallel=4))
+    yield handle
+    await handle.stop("the test is over")
+
+
+async def ask(
+    engine: EngineHandle, prompt: str, options: Options = GREEDY, **extras: Any
+) -> tuple[dict[int, str], dict[int, Finished], list[TokenLogprob]]:
+    """Texts and ends by choice, and all log probabilities."""
+    texts: dict[int, str] = {}
+    ends: dict[int, Finished] = {}
+    measured: list[TokenLogprob] = []
+    async for event in engine.stream(
+        tuple(engine.vocab.tokenize(prompt, add_special=False)), options, 512, True, **extras
+    ):
+        if isinstance(event, Text):
+            texts[event.choice] = texts.get(event.choice, "") + event.text
+            measured += event.logprobs
+        else:
+            ends[event.choice] = event
+    return texts, ends, measured
+
+
+async def test_a_seed_gives_the_same_text_alone_in_a_batch_and_after_a_cached_beginning(engine: EngineHandle) -> None:
+    """Logits differ by their last bits between a batch and one row, which moves a draw only where it is on the edge.
+
+    So two of three runs agree to the end, and all in their first tokens.
+    """
+    options = [Options(seed=40 + i, temperature=0.8, num_predict=12) for i in range(len(PROMPTS))]
+    asked = list(zip(PROMPTS, options, strict=True))
+    alone = [(await ask(engine, prompt, each))[1][0].tokens for prompt, each in asked]
+    cached = [(await ask(engine, prompt, each))[1][0].tokens for prompt, each in asked]
+    together = [ends[0].tokens for _, ends, _ in await asyncio.gather(*(ask(engine, p, o) for p, o in asked))]
+    assert [tokens[:3] for tokens in alone] == [tokens[:3] for tokens in cached] == [tokens[:3] for tokens in together]
+    same = sum(a == b for other in (cached, together) for a, b in zip(alone, other, strict=True))
+    assert same >= 2 / 3 * 2 * len(alone)
+
+
+async def test_several_answers_differ_and_can_be_had_again(engine: EngineHandle) -> None:
+    options = Options(seed=3, temperature=1.0, num_predict=8)
+    texts, ends, _ = await ask(engine, PROMPTS[0], options, n=6)
+    assert sorted(ends) == list(range(6))
+    assert len(set(texts.values())) > 1
+    again, _, _ = await ask(engine, PROMPTS[0], options, n=6)
+    assert sum(texts[choice] == again[choice] for choice in range(6)) >= 4
+    single, _, _ = await ask(engine, PROMPTS[0], Options(seed=5, temperature=1.0, num_predict=8))
+    assert single[0][:8] == texts[2][:8], "choice 2 of seed 3 is what seed 5 gives"
+
+
+async def test_log_probabilities_are_those_of_a_softmax(engine: EngineHandle) -> None:
+    texts, ends, measured = await ask(engine, PROMPTS[0], logprobs=5)
+    assert "".join(item.token for item in measured) == texts[0]
+    assert len(measured) == len(ends[0].tokens)
+    for item in measured:
+        assert item.logprob <= 0
+        assert [other.logprob for other in item.top] == sorted((o.logprob for o in item.top), reverse=True)
+        assert item.top[0].token == item.token, "greedy text is the likeliest"
+        assert sum(math.exp(other.logprob) for other in item.top) <= 1 + 1e-6
+    everything = (await ask(engine, PROMPTS[0], GREEDY.with_(num_predict=1), logprobs=engine.vocab.size))[2][0]
+    assert sum(math.exp(other.logprob) for other in everything.top) == pytest.approx(1, abs=1e-6)
+
+
+async def test_log_probabilities_do_not_depend_on_how_a_token_is_drawn(engine: EngineHandle) -> None:
+    plain = (await ask(engine, PROMPTS[0], GREEDY.with_(num_predict=1), logprobs=0))[2][0]
+    held = compile_grammar("%llguidance {}\nstart: /[0-9]+/\n", engine.vocab)
+    bent = GREEDY.with_(num_predict=1, repeat_penalty=1.5)
+    top = (await ask(engine, PROMPTS[0], bent, logprobs=1, constraint=held))[2][0].top[0]
+    assert (top.token, top.logprob) == (plain.token, pytest.approx(plain.logprob, abs=0.05))
+
+
+async def test_a_bias_bans_and_forces(engine: EngineHandle) -> None:
+    first = (await ask(engine, PROMPTS[0]))[1][0].tokens[0]
+    banned = (await ask(engine, PROMPTS[0], logit_bias={first: -100.0}))[1][0].tokens
+    assert first not in banned
+    [token] = engine.vocab.tokenize(" sea", add_special=False)
+    forced = (await ask(engine, PROMPTS[0], logit_bias={token: 100.0}))[1][0].tokens
+    assert set(forced) == {token}
+
+
+async def test_a_bias_on_no_token_fails_that_request_only(engine: EngineHandle) -> None:
+    from ollama_jupyter.errors import EngineError
+
+    with pytest.raises(EngineError, match="not in the vocabulary"):
+        await ask(engine, PROMPTS[0], logit_bias={engine.vocab.size: 1.0})
+    assert (await ask(engine, PROMPTS[0]))[0][0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+async def test_a_grammar_holds_whatever_is_drawn(engine: EngineHandle, temperature: float) -> None:
+    held = compile_grammar('%llguidance {}\nstart: "The answer is " /[0-9]{1,3}/ "."\n', engine.vocab)
+    options = Options(temperature=temperature, typical_p=0.5, min_p=0.1, repeat_penalty=1.2, seed=1)
+    texts, ends, _ = await ask(engine, PROMPTS[0], options, n=4, constraint=held)
+    for choice in range(4):
+        assert texts[choice].startswith("The answer is ")
+        assert texts[choice].removeprefix("The answer is ").removesuffix(".").isdecimal()
+        assert ends[choice].reason == "stop"

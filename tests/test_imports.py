@@ -57,6 +57,7 @@ ONLY_IN: dict[str, set[str]] = {
         "engine.model",
         "engine.batch",
         "engine.llama",
+        "engine.logits",
         "engine.embedding",
         "engine.vocab",
         "engine.quantize",

@@ -22,7 +22,8 @@ from ollama_jupyter.config import Host, Settings, parse_host
 from ollama_jupyter.errors import Forbidden
 from ollama_jupyter.server import origins
 from ollama_jupyter.server.app import Ollama
-from ollama_jupyter.server.base import Resource
+from ollama_jupyter.server.base import IGNORED, Resource
+from ollama_jupyter.server.generate import TRUNCATED
 from ollama_jupyter.server.plain import PlainApplication, PlainDoor, application_settings, same, sent_key
 from ollama_jupyter.server.root import Missing
 from ollama_jupyter.server.routes import ROUTES, bind, handlers, unguarded
@@ -47,6 +48,7 @@ class StandaloneDoor(PlainDoor):
         allowed: origins.Origins = self.settings["origins"]
         if origin and origins.is_cross(origin, self.request.host) and allowed.allows(origin):
             self.set_header("Access-Control-Allow-Origin", "*" if allowed.all else origin)
+            self.set_header("Access-Control-Expose-Headers", f"{IGNORED}, {TRUNCATED}")
             self.add_header("Vary", "Origin")
 
     async def admit(self) -> None:

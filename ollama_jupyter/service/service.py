@@ -70,7 +70,7 @@ class Service:
             OllamaJupyterError: see the tree in errors.py.
         """
         model = await self._model(request.model)
-        job = self._job(request, model)
+        job = await self._job(request, model)
         async with self._manager.lease(model, job.options, request.keep_alive) as lease:
             return await self._pool.run(lambda: job.count(lease), lease)
 
@@ -83,7 +83,7 @@ class Service:
             await self._manager.unload(model)
             yield Chunk(done=True, done_reason="unload")
             return
-        job = self._job(request, model)
+        job = await self._job(request, model)
         if request.debug_render_only:
             rendered = await self._pool.run(job.rendered)
             yield Chunk(rendered=rendered.text, image_count=len(rendered.images))
@@ -107,12 +107,16 @@ class Service:
                 raise Forbidden("ollama cloud is disabled: remote model is unavailable") from None
             raise
 
-    def _job(self, request: ability.Request, model: Model) -> Job:
+    async def _job(self, request: ability.Request, model: Model) -> Job:
         """The request with the model that it is for, all that is unset decided.
 
         Raises:
             BadRequest: the model cannot do what is asked.
         """
+        return await self._pool.run(partial(self._decide, request, model))
+
+    def _decide(self, request: ability.Request, model: Model) -> Job:
+        """For a thread: strangers' templates are looked at."""
         renderer = ability.renderer_of(model, self._settings.go_template)
         able = ability.abilities(model, renderer)
         ability.check(request, model, able)

@@ -115,6 +115,15 @@ def test_thinking_has_a_field_of_its_own(client: ollama.Client) -> None:
     assert generated.thinking
 
 
+def test_a_context_with_thinking_is_continued(client: ollama.Client) -> None:
+    first = client.generate(ABLE, "My name is Ada.", options=FEW)
+    second = client.generate(ABLE, "What is my name?", context=first.context, options=FEW)
+    assert second.thinking
+    assert second.prompt_eval_count
+    assert first.prompt_eval_count
+    assert second.prompt_eval_count > first.prompt_eval_count + 8
+
+
 @pytest.mark.parametrize("level", ["low", "medium", "high", "max"])
 def test_levels_of_thinking(client: ollama.Client, level: Any) -> None:
     assert client.chat(ABLE, user("Hi"), options=FEW, think=level).message.thinking

@@ -91,6 +91,8 @@ class TestOrigin:
         status, headers = await raw.head()
         assert (status != 403) == allowed
         assert headers.get("access-control-allow-origin") == (origin if allowed else None)
+        told = "x-ignored-fields, x-truncated-tokens"
+        assert headers.get("access-control-expose-headers") == (told if allowed else None)
         if not allowed:
             await raw.reader.read()  # until the server is done with the request
         assert bool(ollama.service.requests) == (allowed and method == "POST")

@@ -22,6 +22,9 @@ AUTO = ToolChoice()
 MAX_CALLS = 16
 """Calls in one forced answer."""
 
+_HEADERS = {"harmony": ("<|start|>assistant", "<|channel|>final<|message|>")}
+"""What an output writes before an answer that is no thinking: a part that may be there already, and the rest."""
+
 _ANY_OBJECT = {"type": "object"}
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -67,7 +70,7 @@ def plan(
         many = parallel and not choice.name
         body = _forced(lark, _require_json(output.calls), named, many)
     elif form is not None:
-        body = _form(lark, form)
+        body = f"{_header(lark, output)} {_form(lark, form)}".strip()
         if offered and output.calls is not None and output.calls.arguments == "json":
             body = f"({body} | {_forced(lark, output.calls, offered, parallel, bounded=False)})"
     elif offered and output.calls is not None:
@@ -91,6 +94,13 @@ def _thinking(lark: Lark, output: Output, think: bool, prompt: str) -> str:
     rest = f"{lark.until('thoughts', tags.close.strip())} GAP"
     lark.rule("GAP", r"/\s{0,4}/")
     return rest if opened else f"({lark.literal(tags.open.strip())} {rest})?"
+
+
+def _header(lark: Lark, output: Output) -> str:
+    if output.name not in _HEADERS:
+        return ""
+    start, channel = map(lark.literal, _HEADERS[output.name])
+    return f"(({start})? {channel})?"
 
 
 def _prose(lark: Lark, calls: CallSyntax, tools: Sequence[Tool], parallel: bool) -> str | None:

@@ -189,6 +189,24 @@ def test_a_format_holds_once_thinking_has_ended(drawer: Drawer, think: bool, ans
     assert drawer.allows(text, answer) == allowed
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>yes",
+        "<|channel|>final<|message|>yes",
+        "yes",
+    ],
+)
+def test_a_format_holds_in_the_final_channel_of_harmony(drawer: Drawer, answer: str) -> None:
+    output = output_for(parser="harmony", kind="go", source=None)
+    asked = {"form": Format("choice", ("yes", "no")), "think": True, "prompt": "<|start|>assistant"}
+    text = grammar.plan(output=output, specials=drawer.specials, **asked)
+    assert text is not None
+    assert drawer.allows(text, answer)
+    assert not drawer.allows(text, answer.replace("yes", "maybe"))
+    assert read(output, answer, think=True) == ([], "yes")
+
+
 def test_beside_a_format_tools_may_be_called(drawer: Drawer) -> None:
     text = forced(drawer, THINKING, choice=ToolChoice(), form=Format("choice", ("yes", "no")))
     assert drawer.allows(text, "yes")

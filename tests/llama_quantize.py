@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 DISTRIBUTION = "llama-cpp-python"
@@ -27,9 +28,13 @@ bool string_parse_kv_override(const char *, std::vector<llama_model_kv_override>
 
 
 def llama_quantize(folder: Path | None = None) -> Path:
-    """The program; built and kept in `folder`, by default one of the machine's for temporary files."""
+    """The program; built and kept in `folder`, by default one of the machine's for temporary files.
+
+    It is linked to the libraries of this environment, so each environment has its own.
+    """
     version = importlib.metadata.version(DISTRIBUTION)
-    folder = folder or Path(tempfile.gettempdir()) / f"llama-quantize-{version}"
+    mark = f"{version}-{zlib.crc32(str(_libraries()).encode()):08x}"
+    folder = folder or Path(tempfile.gettempdir()) / f"llama-quantize-{mark}"
     program = folder / "llama-quantize"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,11 +52,16 @@ def _sources(scratch: Path, version: str) -> Path:
     return next(scratch.glob("*/vendor/llama.cpp"))
 
 
-def _build(sources: Path, program: Path) -> None:
+def _libraries() -> Path:
+    """Where the installed package keeps llama.cpp's libraries."""
     package = importlib.util.find_spec("llama_cpp")
     assert package is not None
     assert package.origin is not None
-    libraries = Path(package.origin).parent / "lib"
+    return Path(package.origin).parent / "lib"
+
+
+def _build(sources: Path, program: Path) -> None:
+    libraries = _libraries()
     stubs = sources / "stubs.cpp"
     stubs.write_text(_STUBS)
     partial = program.with_suffix(".part")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conforming import ABLE
+from conforming import ABLE, ENGINE_ERROR
 from doors import MODEL, Door
 from embed.tiny_bert import write_tiny_bert
 
@@ -32,3 +33,9 @@ def test_every_method(program: Path, which: str, request: pytest.FixtureRequest,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len([line for line in done.stdout.splitlines() if line.startswith("ok: ")]) >= 24
+
+
+def test_an_engine_that_fails_in_the_middle(program: Path, failing: Callable[[int], Door], tmp_path: Path) -> None:
+    env = os.environ | {"OLLAMA_HOST": failing(4).url, "HOME": str(tmp_path)}
+    done = subprocess.run([program, MODEL], env=env, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.strip() == ENGINE_ERROR

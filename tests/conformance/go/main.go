@@ -1,7 +1,8 @@
 // Every method of Ollama's Go client that needs no account, against the server of OLLAMA_HOST.
 //
 // Arguments: a model that writes, a model that can call tools and think, a GGUF file of an embedding model.
-// Prints one line for each check and exits with 1 at the first that fails.
+// Prints one line for each check and exits with 1 at the first that fails. With one argument, the model, it prints the
+// error with which a stream ends.
 package main
 
 import (
@@ -45,6 +46,11 @@ func check(what string, holds bool) {
 
 func main() {
 	client = must(api.ClientFromEnvironment())
+	if len(os.Args) == 2 {
+		fmt.Println(client.Chat(ctx, &api.ChatRequest{Model: os.Args[1], Messages: said("Say hello.")},
+			func(api.ChatResponse) error { return nil }))
+		return
+	}
 	model, able, gguf := os.Args[1], os.Args[2], os.Args[3]
 	ok(client.Heartbeat(ctx))
 	check("Version", must(client.Version(ctx)) != "")

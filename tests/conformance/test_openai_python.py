@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import httpx
 import openai
 import pydantic
 import pytest
@@ -285,6 +286,14 @@ def test_models(client: Any, door: Door) -> None:
     assert client.models.retrieve(MODEL).owned_by == "library"
     with pytest.raises(openai.NotFoundError, match="not found"):
         client.models.retrieve("nosuch")
+    with httpx.Client(base_url=door.url, headers=door.headers, timeout=60) as http:
+        http.post("/api/copy", json={"source": MODEL, "destination": "ns/copy:1"}).raise_for_status()
+        assert (client.models.retrieve("ns/copy:1").id, client.models.retrieve("ns/copy:1").owned_by) == (
+            "ns/copy:1",
+            "ns",
+        )
+        assert http.get("/v1/models/ns/copy:1").json() == http.get("/v1/models/ns%2Fcopy%3A1").json()
+        http.request("DELETE", "/api/delete", json={"model": "ns/copy:1"}).raise_for_status()
 
 
 # ---- what is told besides, and errors --------------------------------------------------------------------------------

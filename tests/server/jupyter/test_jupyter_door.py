@@ -55,6 +55,7 @@ PATHS = [
     "ollama/v1/models",
     "ollama/v1/models/m",
     "ollama/v1/embeddings",
+    "ollama/openapi.yaml",
     "ollama/nope",
     "ollama/api/nope/deeper",
 ]

@@ -131,7 +131,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OLLAMA_GO_TEMPLATE", "go_template", parse_optional_bool, "1: always a model's Go template; 0: never"),
     Setting("OLLAMA_NOPRUNE", "noprune", parse_bool, "keep blobs that no manifest names"),
     Setting("OLLAMA_DEBUG", "debug", parse_debug, "1 logs scheduling and timings, 2 more"),
-    Setting("OLLAMA_JUPYTER_API_KEY", "api_key", str, "key that serve then requires from everyone, as Bearer token or x-api-key"),
+    Setting("OLLAMA_JUPYTER_API_KEY", "api_key", str, "key that serve requires from all, as Bearer token or x-api-key"),
     Setting("OLLAMA_JUPYTER_CONNECT_KERNELS", "connect_kernels", parse_bool, "give kernels and terminals OLLAMA_HOST"),
     Setting("OLLAMA_JUPYTER_LISTEN", "listen", str, "address of a plain Ollama port beside Jupyter; empty is none"),
     Setting("OLLAMA_NOHISTORY", "nohistory", parse_bool, "no history file for the prompt of run"),

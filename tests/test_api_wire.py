@@ -159,6 +159,8 @@ def test_the_meter_does_not_depend_on_the_pieces(parts: list[bytes], data: st.Da
         ({"messages": [{"content": [{"type": "image_url", "image_url": {"url": "aaaa"}}, {"text": "x"}]}]}, 4),
         ({"messages": [{"content": [{"image_url": "aaaa"}]}]}, 4),
         ({"prompt": "aaaa", "url": "aaaa", "messages": "aaaa", "content": "aaaa"}, 0),
+        ({"input": [{"content": [{"type": "input_image", "image_url": "aaaa"}]}, {"output": [{"image_url": "b"}]}]}, 5),
+        ({"input": ["aaaa"]}, 0),
         ({"images": "aaaa"}, 4),
         ({"images": [1, {"x": "y"}]}, 0),
     ],

@@ -243,7 +243,7 @@ def is_shallow(value: object) -> bool:
 
 
 _IMAGE_KEYS = ("images", "image_url", "input_audio", "source")
-_HOLDERS = ("messages", "content")
+_HOLDERS = ("messages", "content", "input", "output")
 
 
 def image_size(body: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ import pytest
 from answers import cuts, merged, parse
 from hypothesis import given
 from hypothesis import strategies as st
-from test_calls import output
+from test_tool_texts import output
 
 from ollama_jupyter.prompt.output import Piece, Thinking
 from ollama_jupyter.prompt.split import Chain, ThinkingSplitter, find, possible

@@ -12,6 +12,13 @@ from ollama_jupyter.store.models import Model
 
 Request = ChatRequest | GenerateRequest
 Think = bool | str | None
+Known = tuple[Renderer, tuple[str, ...]]
+
+
+def known(model: Model, prefer_go: bool | None) -> Known:
+    """What renders the model's prompts, and what it can do."""
+    renderer = renderer_of(model, prefer_go)
+    return renderer, abilities(model, renderer)
 
 
 def renderer_of(model: Model, prefer_go: bool | None) -> Renderer:

@@ -23,7 +23,11 @@ from ollama_jupyter.service.embed import Embedding
 from ollama_jupyter.service.offer import Offer
 from ollama_jupyter.service.pool import Pool
 from ollama_jupyter.service.prompts import Job, Prompt
+from ollama_jupyter.store.cache import Recent
 from ollama_jupyter.store.models import Model
+
+KEPT = 64
+"""Models of which it is remembered how they are rendered."""
 
 
 class Service:
@@ -34,6 +38,7 @@ class Service:
         self._manager = manager
         self._settings = settings
         self._pool = Pool()
+        self._kept: Recent[tuple[str, str], ability.Known] = Recent(KEPT)
         self._grammars = Pool()  # one of their own: absurd ones take their time
         embedding = Embedding(resolve, manager, self._pool)
         self.embed = embedding.embed
@@ -113,18 +118,21 @@ class Service:
         Raises:
             BadRequest: the model cannot do what is asked.
         """
-        return await self._pool.run(partial(self._decide, request, model))
-
-    def _decide(self, request: ability.Request, model: Model) -> Job:
-        """For a thread: strangers' templates are looked at."""
-        renderer = ability.renderer_of(model, self._settings.go_template)
-        able = ability.abilities(model, renderer)
+        renderer, able = await self._known(model)
         ability.check(request, model, able)
         offer = Offer.of(request, able, renderer.output) if isinstance(request, ChatRequest) else Offer()
         think = ability.thinking(request, able, renderer)
         # There is no thinking before calls in plain JSON.
         request = replace(request, think=False if offer.in_json and think else think)
         return Job(model, renderer, request, Options.merge(model.params, request.options), offer)
+
+    async def _known(self, model: Model) -> ability.Known:
+        """What renders the model's prompts, and what it can do. Strangers' templates are looked at in a thread."""
+        key = model.digest, model.name.model
+        if (known := self._kept.get(key)) is None:
+            known = await self._pool.run(lambda: ability.known(model, self._settings.go_template))
+            self._kept.put(key, known)
+        return known
 
     async def _run(self, job: Job, lease: Lease, started: float) -> AsyncGenerator[Chunk, None]:
         ability.check_tokens(job.request, lease.vocab.size)

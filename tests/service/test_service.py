@@ -387,3 +387,13 @@ async def test_a_grammar_that_takes_too_long_ends_its_own_request_alone(
         assert (await generate(fake))[-1].done
     finally:
         free.set()
+
+
+async def test_a_template_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Model] = []
+    known = ability.known
+    monkeypatch.setattr(ability, "known", lambda *asked: looked.append(asked[0]) or known(*asked))
+    fake = Fake(model())
+    await chat(fake)
+    await generate(fake)
+    assert len(looked) == 1

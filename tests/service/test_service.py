@@ -392,7 +392,12 @@ async def test_a_grammar_that_takes_too_long_ends_its_own_request_alone(
 async def test_a_template_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Model] = []
     known = ability.known
-    monkeypatch.setattr(ability, "known", lambda *asked: looked.append(asked[0]) or known(*asked))
+
+    def counted(stored: Model, prefer_go: bool | None) -> ability.Known:
+        looked.append(stored)
+        return known(stored, prefer_go)
+
+    monkeypatch.setattr(ability, "known", counted)
     fake = Fake(model())
     await chat(fake)
     await generate(fake)

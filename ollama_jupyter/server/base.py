@@ -71,7 +71,7 @@ class Resource(web.RequestHandler):
         """The door's checks. Raises HTTPError or one of ours to refuse."""
 
     async def prepare(self) -> None:
-        self.body = JsonBody()
+        self.body = JsonBody(self.request.headers.get("Content-Encoding", ""))
         # Tornado answers its own limit with a bare 400 and cannot tell routes apart: the limits are ours.
         self.request.connection.set_max_body_size(2**63 - 1)  # type: ignore[union-attr]
         try:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 
 from ollama_jupyter.api.fields import Body, decode_object, image_size
-from ollama_jupyter.errors import BodyTooLarge
+from ollama_jupyter.errors import BadRequest, BodyTooLarge
 
 MAX_BODY = 64 * 2**20
 """Bytes of a JSON body, images and all."""
 
 MAX_TEXT = 4 * 2**20
 """Bytes of a JSON body that are not base64 of images: parsing many small values holds the interpreter's lock."""
+
+MAX_UNPACKED, MAX_WINDOW = 20 * 2**20, 8 * 2**20
+"""Bytes that a body in zstd may hold, and that it may look back: Ollama's numbers."""
 
 LARGE = 2**18
 """Bytes from which on reading a body takes longer than the event loop may stand still."""
@@ -58,33 +61,52 @@ class TextMeter:
 
 
 class JsonBody:
-    """Collects a body and refuses it as soon as it is too large.
+    """Collects a body and refuses it as soon as it is too large. `encoding` is its Content-Encoding.
 
     Raises:
         BodyTooLarge: from `feed` while the body arrives, or from `decode` for a text that looked like base64.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str = "") -> None:
         self._data = bytearray()
         self._meter = TextMeter()
+        self._is_packed = encoding.strip().lower() == "zstd"
 
     @property
     def is_large(self) -> bool:
-        return len(self._data) > LARGE
+        """Whether reading it is for a thread. Nobody knows how much a packed one holds."""
+        return self._is_packed or len(self._data) > LARGE
 
     def feed(self, chunk: bytes) -> None:
         self._data += chunk
         if len(self._data) > MAX_BODY:
             raise too_large()
+        if self._is_packed:  # what it holds is measured when it is unpacked
+            return
         self._meter.feed(chunk)
         if self._meter.text > MAX_TEXT:
             raise too_much_text()
 
     def decode(self, *, empty: str = "missing request body") -> Body:
         """The object in the body. Raises BadRequest where it is none."""
-        size = len(self._data)
-        body = decode_object(bytes(self._data), empty=empty)
+        data = _unpacked(bytes(self._data)) if self._is_packed else bytes(self._data)
+        size = len(data)
         self._data.clear()
+        body = decode_object(data, empty=empty)
         if size > MAX_TEXT and size - image_size(body) > MAX_TEXT:
             raise too_much_text()
         return Body(body)
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What a zstd frame holds, never more than MAX_UNPACKED bytes of it."""
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(data)
+    try:
+        found: bytes = reader.read(MAX_UNPACKED + 1)
+    except zstandard.ZstdError:
+        raise BadRequest("failed to decompress request body") from None
+    if len(found) > MAX_UNPACKED:
+        raise BodyTooLarge(f"the request body is larger than {MAX_UNPACKED >> 20} MB when it is unpacked")
+    return found

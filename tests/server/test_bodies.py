@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import zstandard
 from fakes import Raw
 from plain_server import DIGEST, until
 
@@ -177,3 +178,39 @@ class TestBlobs:
         await until(lambda: list(ollama.library.folder.iterdir()))
         await raw.close()
         await until(lambda: not list(ollama.library.folder.iterdir()))
+
+
+class TestPackedBodies:
+    """Bodies in zstd, which some coding tools send."""
+
+    ZSTD = {"Content-Encoding": "zstd"}
+
+    @staticmethod
+    def packed(value: Any) -> bytes:
+        return zstandard.ZstdCompressor().compress(json.dumps(value).encode())
+
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
+    async def test_they_are_unpacked(self, client: httpx.AsyncClient, ollama: Any, path: str) -> None:
+        body_ = {"model": "m", "messages": [{"role": "user", "content": "packed"}], "stream": False}
+        await client.post(path, content=self.packed(body_), headers=self.ZSTD)
+        assert ollama.service.requests[-1].messages[0].content == "packed"
+
+    @pytest.mark.parametrize("data", [b"", b"no frame", b"\x28\xb5\x2f\xfd\x00", b'{"model": "m"}'], ids=repr)
+    async def test_what_is_no_frame_is_refused(self, client: httpx.AsyncClient, data: bytes) -> None:
+        answer = await client.post("/v1/chat/completions", content=data, headers=self.ZSTD)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"] in ("failed to decompress request body", "EOF")
+
+    async def test_a_bomb_is_not_unpacked(self, client: httpx.AsyncClient) -> None:
+        bomb = zstandard.ZstdCompressor(level=19).compress(b" " * (200 << 20))
+        assert len(bomb) < 50_000
+        tracemalloc.start()
+        answer = await client.post("/v1/chat/completions", content=bomb, headers=self.ZSTD)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (answer.status_code, "20 MB when it is unpacked" in answer.text) == (413, True)
+        assert peak < 3 * body.MAX_UNPACKED
+
+    async def test_its_text_has_the_limit_of_all_texts(self, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/api/chat", content=self.packed({"model": "m" * (5 << 20)}), headers=self.ZSTD)
+        assert answer.status_code == 413

@@ -116,9 +116,17 @@ def test_the_chain_holds_only_what_acts() -> None:
 
 def test_seeds_are_kept_and_negative_ones_drawn() -> None:
     assert sampler_steps(Options(seed=42), 4096)[-1] == SamplerStep("dist", (42,))
-    assert sampler_steps(Options(seed=2**40 + 7), 4096)[-1].args == (7,)
+    assert sampler_steps(Options(seed=2**40 + 7), 4096)[-1].args == ((2**40 + 7) % (2**32 - 1),)
     drawn = {sampler_steps(Options(seed=-1), 4096)[-1].args for _ in range(8)}
     assert len(drawn) > 1
+
+
+@pytest.mark.parametrize(
+    ("seed", "choice", "drawn_with"), [(2**32 - 1, 0, 0), (2**32 - 2, 1, 0), (2**32 - 2, 0, 2**32 - 2)]
+)
+def test_no_seed_is_the_one_that_llama_cpp_takes_for_none(seed: int, choice: int, drawn_with: int) -> None:
+    """0xFFFFFFFF asks it for a random one (LLAMA_DEFAULT_SEED)."""
+    assert sampler_steps(Options(seed=seed), 4096, choice=choice)[-1].args == (drawn_with,)
 
 
 def test_penalties_look_back_over_the_window_at_most() -> None:

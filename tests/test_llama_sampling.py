@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llama_cpp import llama_cpp as C
 
+from ollama_jupyter.engine.backend import Outcome
 from ollama_jupyter.engine.constrain import compile_grammar
 from ollama_jupyter.engine.events import EngineParams, Finished, Text
 from ollama_jupyter.engine.handle import EngineHandle
+from ollama_jupyter.engine.llama import LlamaBackend
+from ollama_jupyter.engine.sampling import SamplerStep
+from ollama_jupyter.errors import EngineError
 from ollama_jupyter.messages import Options, TokenLogprob
 
 PROMPTS = [f"<|im_start|>user\nName {i + 2} fruits and say why.<|im_end|>\n<|im_start|>assistant\n" for i in range(4)]
@@ -70,6 +75,12 @@ async def test_several_answers_differ_and_can_be_had_again(engine: EngineHandle)
     assert single[0][:8] == texts[2][:8], "choice 2 of seed 3 is what seed 5 gives"
 
 
+async def test_the_largest_seed_of_32_bits_is_one_too(engine: EngineHandle) -> None:
+    options = Options(seed=2**32 - 1, temperature=2.0, top_k=0, top_p=1.0, num_predict=3)
+    drawn = [(await ask(engine, PROMPTS[0], options))[1][0].tokens for _ in range(4)]
+    assert drawn[1] == drawn[2] == drawn[3], "all behind the first come after the same cached beginning"
+
+
 async def test_log_probabilities_are_those_of_a_softmax(engine: EngineHandle) -> None:
     texts, ends, measured = await ask(engine, PROMPTS[0], logprobs=5)
     assert "".join(item.token for item in measured) == texts[0]
@@ -101,11 +112,46 @@ async def test_a_bias_bans_and_forces(engine: EngineHandle) -> None:
 
 
 async def test_a_bias_on_no_token_fails_that_request_only(engine: EngineHandle) -> None:
-    from ollama_jupyter.errors import EngineError
-
     with pytest.raises(EngineError, match="not in the vocabulary"):
         await ask(engine, PROMPTS[0], logit_bias={engine.vocab.size: 1.0})
     assert (await ask(engine, PROMPTS[0]))[0][0]
+
+
+def test_a_chain_that_is_refused_is_freed(smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = LlamaBackend(EngineParams(str(smollm2), num_ctx=64, num_parallel=1))
+    freed: list[Any] = []
+    free = C.llama_sampler_free
+
+    def noted(chain: Any) -> None:
+        freed.append(chain)
+        free(chain)
+
+    monkeypatch.setattr(C, "llama_sampler_free", noted)
+    with pytest.raises(EngineError, match="not in the vocabulary"):
+        backend.sampler([SamplerStep("top_k", (5,)), SamplerStep("logit_bias", (backend.vocab.size, 1.0))], ())
+    assert len(freed) == 1
+    backend.close()
+
+
+@pytest.mark.parametrize("decodes", [0, 1, 4])
+async def test_a_failing_decode_ends_all_answers_under_a_grammar_and_the_next_request_works(
+    engine: EngineHandle, monkeypatch: pytest.MonkeyPatch, decodes: int
+) -> None:
+    decode, left = LlamaBackend.decode, [decodes]
+
+    def decode_or_fail(backend: LlamaBackend, spans: Any) -> Outcome:
+        left[0] -= 1
+        if left[0] == -1:
+            raise EngineError("the device is gone")
+        return decode(backend, spans)
+
+    monkeypatch.setattr(LlamaBackend, "decode", decode_or_fail)
+    held = compile_grammar("%llguidance {}\nstart: /[a-z]{400}/\n", engine.vocab)
+    with pytest.raises(EngineError, match="the device is gone"):
+        await ask(engine, PROMPTS[0], n=3, constraint=held, logprobs=2)
+    texts, ends, _ = await ask(engine, PROMPTS[0], n=2, constraint=held)
+    assert [ends[choice].choice for choice in sorted(ends)] == [0, 1]
+    assert all(text.isalpha() and text.islower() for text in texts.values())
 
 
 @pytest.mark.parametrize("temperature", [0.0, 2.0])

@@ -133,8 +133,12 @@ class LlamaBackend:
 
     def sampler(self, steps: Sequence[SamplerStep], history: Sequence[int]) -> Any:
         chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
-        for step in steps:
-            C.llama_sampler_chain_add(chain, self._make_sampler(step))
+        try:
+            for step in steps:
+                C.llama_sampler_chain_add(chain, self._make_sampler(step))
+        except EngineError:
+            self.free_sampler(chain)
+            raise
         for token in history:
             C.llama_sampler_accept(chain, token)
         return chain

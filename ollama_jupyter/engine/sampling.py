@@ -12,6 +12,9 @@ from ollama_jupyter.messages import Options
 LEAST_TEMPERATURE = 1e-5
 """Below it, logits divided by the temperature overflow."""
 
+SEEDS = 2**32 - 1
+"""Seeds that llama.cpp takes: the largest number of 32 bits asks it for a random one (LLAMA_DEFAULT_SEED)."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerStep:
@@ -46,7 +49,7 @@ def sampler_steps(
         steps.append(SamplerStep("top_p", (options.top_p, 1)))
     if options.min_p > 0:
         steps.append(SamplerStep("min_p", (options.min_p, 1)))
-    seed = secrets.randbits(32) if options.seed < 0 else (options.seed + choice) % 2**32
+    seed = secrets.randbelow(SEEDS) if options.seed < 0 else (options.seed + choice) % SEEDS
     return (*steps, SamplerStep("temp", (options.temperature,)), SamplerStep("dist", (seed,)))
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from fake_backend import CONTROL, VOCAB, FakeBackend, predict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_scheduler import request, run
 
 from ollama_jupyter.engine.backend import Outcome
-from ollama_jupyter.engine.events import Event, Failed, Finished, Text
+from ollama_jupyter.engine.events import Event, Failed, Finished, Submit, Text
 from ollama_jupyter.engine.scheduler import CLOSING, Scheduler
 from ollama_jupyter.errors import EngineError
 from ollama_jupyter.messages import TokenLogprob
@@ -129,6 +130,22 @@ def test_a_failure_of_one_answer_ends_the_request_and_no_other() -> None:
     events = run(scheduler)
     assert [(e.id, e.message) for e in events if isinstance(e, Failed)] == [(1, "the grammar broke")]
     assert list(finished(events, 2)) == [0]
+    assert backend.samplers == 0
+
+
+@pytest.mark.parametrize("where", ["matcher", "mask", "accept", "forced"])
+def test_a_grammar_that_breaks_down_ends_its_request_only(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    grammar, backend = Fixed([5, 6, 7, 8]), FakeBackend()
+    monkeypatch.setattr(grammar, where, break_down)
+    scheduler = Scheduler(backend)
+    scheduler.submit(replace(request(1, PROMPT), n=3, constraint=grammar))
+    scheduler.submit(request(2, [50, 51]))
+    events = run(scheduler)
+    assert [e for e in events if isinstance(e, Failed)] == [Failed(1, "the engine failed: RuntimeError")]
+    assert len(finished(events, 2)[0].tokens) == 5
     assert backend.samplers == 0
 
 
@@ -292,3 +309,76 @@ def test_control_tokens_come_out_where_they_are_asked_for(spelled: frozenset[int
     grammar = Fixed([7, CONTROL, 8])
     scheduler.submit(replace(request(1, [5], predict=-1), constraint=grammar, spelled=frozenset(spelled)))
     assert said(run(scheduler)) == text
+
+
+# ---- all of it together -------------------------------------------------------------------------------------------
+
+
+class Walk(Fixed):
+    """A grammar of its own for each answer."""
+
+    def matcher(self) -> Fixed:
+        return Fixed(self.tokens, self._forced)
+
+
+def asked(rng: random.Random, number: int) -> Submit:
+    """A request of any kind. A grammar's tokens are its own, so what it must say is known."""
+    prompt = PROMPT[: rng.randrange(1, 40)] + [rng.randrange(1, 90) for _ in range(rng.randrange(4))]
+    held = [rng.randrange(1, VOCAB) for _ in range(rng.randrange(1, 12))]
+    forced = frozenset(token for token in held[1:] if rng.random() < 0.5)
+    return replace(
+        request(number, prompt, predict=rng.randrange(0, 9), stop=rng.choice([(), ("<7", "1><2"), (">",)])),
+        n=rng.randrange(1, 6),
+        logprobs=rng.choice([None, 0, 2]),
+        constraint=rng.choice([None, Walk(held, forced)]),
+        spelled=rng.choice([frozenset(), frozenset({CONTROL})]),
+    )
+
+
+def alone(wanted: Submit) -> list[Event]:
+    """What a request gets that has an engine to itself, with a slot for each answer."""
+    scheduler = Scheduler(FakeBackend(n_seq_max=wanted.n))
+    scheduler.submit(wanted)
+    return run(scheduler)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32))
+def test_answers_of_any_kind_come_as_if_their_request_were_alone(seed: int) -> None:
+    """Each answer ends once, with its own text and the log probabilities of all its tokens, none lost or twice."""
+    rng = random.Random(seed)
+    backend = FakeBackend(
+        n_batch=rng.choice([8, 64]), n_seq_max=rng.choice([1, 2, 4]), can_copy=rng.choice([True, False])
+    )
+    scheduler = Scheduler(backend)
+    requests = {number: asked(rng, number) for number in range(6)}
+    canceled: set[int] = set()
+    events: list[Event] = []
+    for number, wanted in requests.items():
+        scheduler.submit(wanted)
+        events += [event for _ in range(rng.randrange(4)) for event in scheduler.step()]
+        if rng.random() < 0.2:
+            canceled.add(victim := rng.randrange(number + 1))
+            scheduler.cancel(victim)
+    events += run(scheduler)
+    failed = [event.id for event in events if isinstance(event, Failed)]
+    assert len(set(failed)) == len(failed)
+    assert set(failed) <= canceled
+    assert backend.samplers == 0
+    for number in set(requests) - set(failed):
+        expected = alone(requests[number])
+        assert sorted(finished(events, number)) == list(range(requests[number].n))
+        for choice, end in finished(events, number).items():
+            other = finished(expected, number)[choice]
+            assert (end.reason, end.tokens, end.stop_sequence) == (other.reason, other.tokens, other.stop_sequence)
+            assert said(events, number, choice) == said(expected, number, choice)
+            assert measured(events, number, choice) == measured(expected, number, choice)
+
+
+def measured(events: Sequence[Event], number: int, choice: int) -> list[TokenLogprob]:
+    return [
+        item
+        for event in events
+        if isinstance(event, Text) and (event.id, event.choice) == (number, choice)
+        for item in event.logprobs
+    ]

@@ -18,7 +18,7 @@ from ollama_jupyter.engine.queue import Queue, Waiting
 from ollama_jupyter.engine.sampling import history_length, sampler_steps
 from ollama_jupyter.engine.sequence import Sequence
 from ollama_jupyter.engine.slots import Slots
-from ollama_jupyter.errors import EngineError
+from ollama_jupyter.errors import EngineError, OllamaJupyterError
 from ollama_jupyter.messages import TokenLogprob
 
 log = logging.getLogger("ollama_jupyter.engine")
@@ -88,8 +88,8 @@ class Scheduler:
             waiting = self._queue.pop()
             try:
                 self._start(waiting)
-            except EngineError as error:
-                self._fail(waiting.request.id, error.message)
+            except Exception as error:
+                self._fail(waiting.request.id, _reason(error))
 
     def step(self) -> list[Event]:
         """Advance every running sequence once; the events since the last step."""
@@ -193,8 +193,8 @@ class Scheduler:
             if span.logits and sequence in self._active:  # it may have failed with another of its answers
                 try:
                     self._sample(sequence, index)
-                except EngineError as error:
-                    self._fail(sequence.id, error.message)
+                except Exception as error:  # of its grammar, most likely: the others go on
+                    self._fail(sequence.id, _reason(error))
 
     def _adapt_chunk(self, plan: list[tuple[Sequence, Span]], seconds: float) -> None:
         """Let the prefill chunk follow the machine: towards steps of STEP_SECONDS, by half the way at most."""
@@ -316,3 +316,11 @@ class Scheduler:
     def _drain(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+
+def _reason(error: Exception) -> str:
+    """What a client is told of an error; one that is no word of ours goes to the log."""
+    if isinstance(error, OllamaJupyterError):
+        return error.message
+    log.error("the engine failed", exc_info=error)
+    return f"the engine failed: {type(error).__name__}"

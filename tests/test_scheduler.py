@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ollama_jupyter.engine.backend import Outcome
 from ollama_jupyter.engine.events import Event, Failed, Finished, Submit, Text
-from ollama_jupyter.engine.scheduler import MIN_CHUNK, STEP_SECONDS, Scheduler
+from ollama_jupyter.engine.plan import MIN_CHUNK, STEP_SECONDS
+from ollama_jupyter.engine.scheduler import Scheduler
 from ollama_jupyter.messages import Options
 
 

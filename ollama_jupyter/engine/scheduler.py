@@ -1,8 +1,6 @@
 """Continuous batching over a Backend: admit, plan a batch, decode it, sample. Pure Python, one step at a time.
 
-The method is Orca's iteration-level scheduling (Yu et al., OSDI 2022) with chunked prefill (Agrawal et al., Sarathi,
-2023): each step decodes one token of every running sequence, and the room that is left carries a chunk of the prompts
-that are still being read. While others decode, the chunk is kept so small that a step stays near `STEP_SECONDS`.
+The method is Orca's iteration-level scheduling (Yu et al., OSDI 2022) with chunked prefill: see `plan.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from ollama_jupyter.engine.backend import Backend, Outcome, Span
+from ollama_jupyter.engine.backend import Backend, Outcome
 from ollama_jupyter.engine.detokenize import TextStream
 from ollama_jupyter.engine.events import Cancel, Command, Event, Failed, Finished, Submit, Text
+from ollama_jupyter.engine.plan import Plan, Planner
 from ollama_jupyter.engine.queue import Queue, Waiting
 from ollama_jupyter.engine.sampling import history_length, sampler_steps
 from ollama_jupyter.engine.sequence import Sequence
@@ -23,10 +22,6 @@ from ollama_jupyter.messages import TokenLogprob
 
 log = logging.getLogger("ollama_jupyter.engine")
 
-STEP_SECONDS = 0.1
-"""What a step should take while a prompt is read beside running sequences: their pause between two tokens."""
-
-MIN_CHUNK = 16
 PREDICT_FACTOR = 10
 """A request without a limit ends after this many windows, as Ollama's does."""
 
@@ -44,7 +39,7 @@ class Scheduler:
         self._queue = Queue(backend.n_seq_max)
         self._active: list[Sequence] = []
         self._events: list[Event] = []
-        self._chunk = float(min(64, backend.n_batch))
+        self._planner = Planner(backend.n_batch)
 
     @property
     def has_work(self) -> bool:
@@ -96,7 +91,7 @@ class Scheduler:
         self.admit()
         for sequence in list(self._active):
             self._fit_window(sequence)
-        plan = self._plan()
+        plan = self._planner.plan(self._active)
         if plan:
             self._run(plan)
         return self._drain()
@@ -147,27 +142,7 @@ class Scheduler:
 
     # ---- one batch --------------------------------------------------------------------------------------------
 
-    def _plan(self) -> list[tuple[Sequence, Span]]:
-        """The next batch: one token of each decoding sequence, then chunks of the prompts, shared out evenly."""
-        decoding = [s for s in self._active if not s.is_prefilling][: self._backend.n_batch]
-        prefilling = [s for s in self._active if s.is_prefilling]
-        plan = [(s, self._span(s, 1)) for s in decoding]
-        room = self._backend.n_batch - len(decoding)
-        if decoding:
-            room = min(room, int(self._chunk))
-        for position, sequence in enumerate(prefilling):
-            take = min(sequence.num_pending, max(room // (len(prefilling) - position), 1), room)
-            if take:
-                plan.append((sequence, self._span(sequence, take)))
-                room -= take
-        return plan
-
-    def _span(self, sequence: Sequence, count: int) -> Span:
-        start = len(sequence.slot.tokens)
-        end = start + count
-        return Span(sequence.slot.id, start, sequence.tokens[start:end], logits=end == len(sequence.tokens))
-
-    def _run(self, plan: list[tuple[Sequence, Span]]) -> None:
+    def _run(self, plan: Plan) -> None:
         started = self._clock()
         try:
             outcome = self._backend.decode([span for _, span in plan])
@@ -175,7 +150,7 @@ class Scheduler:
             self._give_up(plan, error.message)
             return
         if outcome is Outcome.OK:
-            self._adapt_chunk(plan, self._clock() - started)
+            self._planner.took(plan, self._clock() - started)
             self._take(plan)
         elif outcome is Outcome.NO_ROOM:
             # Drop the cache of the idle slot that was used longest ago, else end the youngest request.
@@ -185,7 +160,7 @@ class Scheduler:
             for sequence, _ in plan:
                 self._slots.cut(sequence.slot, 0)
 
-    def _take(self, plan: list[tuple[Sequence, Span]]) -> None:
+    def _take(self, plan: Plan) -> None:
         """The batch is in the cache: sample where logits were wanted."""
         for sequence, span in plan:
             sequence.slot.tokens.extend(span.tokens)
@@ -196,14 +171,7 @@ class Scheduler:
                 except Exception as error:  # of its grammar, most likely: the others go on
                     self._fail(sequence.id, _reason(error))
 
-    def _adapt_chunk(self, plan: list[tuple[Sequence, Span]], seconds: float) -> None:
-        """Let the prefill chunk follow the machine: towards steps of STEP_SECONDS, by half the way at most."""
-        mixed = any(s.is_prefilling for s, _ in plan) and any(not s.is_prefilling for s, _ in plan)
-        if mixed and seconds > 0:
-            factor = min(max(STEP_SECONDS / seconds, 0.5), 2.0)
-            self._chunk = min(max(self._chunk * factor, MIN_CHUNK), self._backend.n_batch)
-
-    def _give_up(self, plan: list[tuple[Sequence, Span]], message: str) -> None:
+    def _give_up(self, plan: Plan, message: str) -> None:
         for sequence, _ in plan:
             self._slots.cut(sequence.slot, 0)
         for request_id in dict.fromkeys(sequence.id for sequence, _ in plan):

@@ -1,7 +1,9 @@
 """The first load of an unknown model file happens in a child process: if llama.cpp aborts, only the child dies.
 
 The child reads the path from its standard input. It loads the model with a tiny
-context, decodes one token, samples it, and prints a JSON verdict. Verdicts are kept by blob and by llama.cpp build.
+context, decodes one token, samples it, and prints a JSON verdict. Of a model that pools it makes vectors too: in the
+server, an unknown way of pooling or a missing head would end the process. Verdicts are kept by blob, by llama.cpp
+build and by what is tried.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from ollama_jupyter import processes
 from ollama_jupyter.errors import EngineError, InsufficientMemory, ModelLoadError, NotFound
+from ollama_jupyter.gguf import read_header
 
 T = TypeVar("T")
 
@@ -129,6 +133,7 @@ def trial(path: Path, shards: tuple[str, ...] = (), timeout: float = 300.0) -> s
 
 
 _BOOTSTRAP = f"{processes.CLEAN_PATH}from ollama_jupyter.engine.probe import main; main()"
+_TRIAL = "2"  # counts on when more is tried, so that earlier verdicts are asked for again
 _FATAL = {"SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGPROF"}  # the file's doing, and so for good
 
 
@@ -136,7 +141,7 @@ def _key(digest: str, adapters: tuple[str, ...], shards: tuple[str, ...], stamps
     from ollama_jupyter.engine.model import init_library, library_version
 
     init_library()
-    text = "\n".join([digest, library_version(), *adapters, *shards, *stamps])
+    text = "\n".join([_TRIAL, digest, library_version(), *adapters, *shards, *stamps])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -181,6 +186,7 @@ TOKENIZE_SECONDS = 5
 
 def _try(path: str, adapters: list[str], shards: list[str]) -> str:
     from ollama_jupyter.engine.backend import Outcome, Span
+    from ollama_jupyter.engine.embedding import EmbeddingBackend
     from ollama_jupyter.engine.events import EngineParams
     from ollama_jupyter.engine.llama import LlamaBackend
     from ollama_jupyter.engine.sampling import sampler_steps
@@ -196,9 +202,16 @@ def _try(path: str, adapters: list[str], shards: list[str]) -> str:
             return "the model is unusable: it cannot run a prompt"
         token = backend.sample(backend.sampler(sampler_steps(Options(seed=1), 64), ()), 0)
         backend.piece(token)
+        backend.close()
+        if _pools(shards[0] if shards else path):
+            EmbeddingBackend(replace(params, embeds=True)).encode([tokens[:8], tokens[:2]])
     except Exception as error:
         return str(error) or type(error).__name__
     return ""
+
+
+def _pools(path: str) -> bool:
+    return read_header(Path(path)).pooling_type != 0
 
 
 def main() -> None:

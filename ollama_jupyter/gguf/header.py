@@ -13,6 +13,11 @@ from ollama_jupyter.gguf.tables import FILE_TYPES
 from ollama_jupyter.gguf.values import Array, Value
 from ollama_jupyter.messages import TensorInfo
 
+_RANK = 4
+"""The pooling type of models that score a text: llama.cpp's LLAMA_POOLING_TYPE_RANK."""
+
+_HEADS = {"cls.weight", "cls.output.weight"}
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
@@ -124,6 +129,21 @@ class GGUFHeader:
     def has_pooling(self) -> bool:
         """Whether the model pools its outputs: an embedding model."""
         return self.get("pooling_type") is not None
+
+    @property
+    def pooling_type(self) -> int:
+        """How llama.cpp makes one vector of a text: its LLAMA_POOLING_TYPE numbers, 0 where it makes none."""
+        return self.integer("pooling_type")
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the model makes vectors of texts."""
+        return self.pooling_type not in (0, _RANK)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the model scores a text, as rerankers do, and has the head that does so."""
+        return self.pooling_type == _RANK and any(tensor.name in _HEADS for tensor in self.tensors)
 
     @property
     def chat_template(self) -> str:

@@ -14,9 +14,6 @@ from ollama_jupyter.service import pool
 from ollama_jupyter.service.pool import Pool
 from ollama_jupyter.store.models import Model
 
-RANK = 4
-"""`<arch>.pooling_type` of models that rank: llama.cpp's LLAMA_POOLING_TYPE_RANK."""
-
 
 class Embedding:
     """`embed` and `rerank` over loaded models. `resolve` turns a name into a stored model."""
@@ -38,7 +35,7 @@ class Embedding:
         if not request.inputs and request.keep_alive == 0:
             await self._manager.unload(model)
             return Embeddings(())
-        if not model.gguf.has_pooling:
+        if not model.gguf.embeds:
             raise NoEmbeddings(request.model)
         options = Options.merge(model.params, request.options)
         async with self._manager.lease(model, options, request.keep_alive, embeds=True) as lease:
@@ -58,7 +55,7 @@ class Embedding:
         """
         started = time.perf_counter()
         model = await self._resolve(request.model)
-        if model.gguf.get("pooling_type") != RANK:
+        if not model.gguf.ranks:
             raise BadRequest(f'"{request.model}" does not support reranking')
         options = Options.merge(model.params)
         async with self._manager.lease(model, options, request.keep_alive, embeds=True) as lease:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,14 @@ async def engine(smollm2: Path) -> AsyncIterator[EngineHandle]:
 
 
 async def ask(
-    engine: EngineHandle, prompt: str, options: Options = GREEDY, **extras: Any
+    engine: EngineHandle, prompt: str, options: Options = GREEDY, *, num_ctx: int = 512, **extras: Any
 ) -> tuple[dict[int, str], dict[int, Finished], list[TokenLogprob]]:
     """Texts and ends by choice, and all log probabilities."""
     texts: dict[int, str] = {}
     ends: dict[int, Finished] = {}
     measured: list[TokenLogprob] = []
     async for event in engine.stream(
-        tuple(engine.vocab.tokenize(prompt, add_special=False)), options, 512, True, **extras
+        tuple(engine.vocab.tokenize(prompt, add_special=False)), options, num_ctx, True, **extras
     ):
         if isinstance(event, Text):
             texts[event.choice] = texts.get(event.choice, "") + event.text
@@ -163,3 +164,22 @@ async def test_a_grammar_holds_whatever_is_drawn(engine: EngineHandle, temperatu
         assert texts[choice].startswith("The answer is ")
         assert texts[choice].removeprefix("The answer is ").removesuffix(".").isdecimal()
         assert ends[choice].reason == "stop"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+async def test_a_grammar_holds_over_a_window_that_shifts(engine: EngineHandle, temperature: float) -> None:
+    held = compile_grammar("%llguidance {}\nstart: /([a-z]{1,9} ){400}/\n", engine.vocab)
+    options = Options(temperature=temperature, seed=1, num_predict=100)
+    texts, ends, _ = await ask(engine, PROMPTS[0], options, num_ctx=64, n=2, constraint=held)
+    for choice in range(2):
+        assert len(ends[choice].tokens) == 100
+        assert re.fullmatch("([a-z]{1,9} )*[a-z]{0,9}", texts[choice])
+
+
+async def test_control_tokens_come_out_where_they_are_asked_for(engine: EngineHandle) -> None:
+    [token] = engine.vocab.tokenize("<|im_start|>", add_special=False)
+    options = GREEDY.with_(num_predict=2)
+    texts, _, measured = await ask(engine, PROMPTS[0], options, logit_bias={token: 100.0}, logprobs=0)
+    assert (texts.get(0, ""), [item.token for item in measured]) == ("", ["<|im_start|>"] * 2)
+    texts, _, _ = await ask(engine, PROMPTS[0], options, logit_bias={token: 100.0}, spelled=frozenset({token}))
+    assert texts[0] == "<|im_start|><|im_start|>"

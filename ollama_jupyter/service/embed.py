@@ -102,11 +102,15 @@ def _nothing() -> tuple[int, ...]:
 
 
 def _pairs(lease: Lease, request: RerankRequest) -> tuple[tuple[int, ...], ...]:
-    """Each document behind the query. What is too long is cut at its end: the query to half of the room."""
+    """Each document behind the query. What is too long is cut at its end: the query to half of the room.
+
+    No text of a stranger becomes a control token.
+    """
     limit, deadline = _limit(lease), time.monotonic() + pool.DEADLINE
     room = limit - len(lease.vocab.pair((), ()))
     texts = [
-        lease.vocab.tokenize(text, add_special=False, deadline=deadline) for text in (request.query, *request.documents)
+        lease.vocab.tokenize(text, add_special=False, parse_special=False, deadline=deadline)
+        for text in (request.query, *request.documents)
     ]
     query, documents = texts[0], texts[1:]
     if not request.truncate and len(query) + max(map(len, documents)) > room:

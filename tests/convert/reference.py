@@ -192,6 +192,13 @@ def _feed_forward(x: Array, weights: Weights, at: str, activation: Callable[[Arr
 
 def bert(weights: Weights, config: Config, tokens: list[int], pooling: str = "mean") -> Array:
     """The pooled embedding of a text, of length 1."""
+    x = bert_layers(weights, config, tokens)
+    pooled = x.mean(0) if pooling == "mean" else x[0]
+    return pooled / np.linalg.norm(pooled)
+
+
+def bert_layers(weights: Weights, config: Config, tokens: list[int]) -> Array:
+    """What the last layer makes of each position."""
     eps, heads = config["layer_norm_eps"], config["num_attention_heads"]
 
     def norm(x: Array, name: str) -> Array:
@@ -209,5 +216,4 @@ def bert(weights: Weights, config: Config, tokens: list[int], pooling: str = "me
         x = norm(x + _linear(mixed, weights, at + "attention.output.dense"), at + "attention.output.LayerNorm")
         fed = _linear(gelu(_linear(x, weights, at + "intermediate.dense")), weights, at + "output.dense")
         x = norm(x + fed, at + "output.LayerNorm")
-    pooled = x.mean(0) if pooling == "mean" else x[0]
-    return pooled / np.linalg.norm(pooled)
+    return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,8 +34,24 @@ def ranker_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def door(tmp_path_factory: pytest.TempPathFactory, minilm_gguf: Path, ranker_gguf: Path) -> Iterator[Door]:
     with serve(tmp_path_factory.mktemp("embed") / "models") as found:
-        client = ollama.Client(found.url)
-        for name, path in ((MINILM, minilm_gguf), (RANKER, ranker_gguf)):
-            client.create(name, files={path.name: client.create_blob(path)})
-        client._client.close()
+        create(found, MINILM, minilm_gguf)
+        create(found, RANKER, ranker_gguf)
         yield found
+
+
+@contextlib.contextmanager
+def client(door: Door) -> Iterator[ollama.Client]:
+    made = ollama.Client(door.url)
+    try:
+        yield made
+    finally:
+        made._client.close()
+
+
+def add(made: ollama.Client, name: str, path: Path) -> None:
+    made.create(name, files={path.name: made.create_blob(path)})
+
+
+def create(door: Door, name: str, path: Path) -> None:
+    with client(door) as made:
+        add(made, name, path)

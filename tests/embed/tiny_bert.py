@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *("\u2581" + letter for letter in _LETTERS), *_LETTERS]
 
 
-def write_tiny_bert(path: Path, pooling: gguf.PoolingType = gguf.PoolingType.MEAN) -> Path:
+def write_tiny_bert(
+    path: Path, pooling: gguf.PoolingType = gguf.PoolingType.MEAN, *, head: bool = True, labels: Sequence[str] = ()
+) -> Path:
+    """`labels` name the outputs of the head, whether there is one or not."""
     writer: Any = gguf.GGUFWriter(path, "bert")
     writer.add_name("ranker")
     writer.add_file_type(0)
@@ -25,6 +29,8 @@ def write_tiny_bert(path: Path, pooling: gguf.PoolingType = gguf.PoolingType.MEA
     writer.add_layer_norm_eps(1e-12)
     writer.add_causal_attention(False)
     writer.add_pooling_type(pooling)
+    if labels:
+        writer.add_classifier_output_labels(labels)
     writer.add_token_type_count(2)
     writer.add_tokenizer_model("bert")
     writer.add_tokenizer_pre("jina-v2-en")
@@ -34,6 +40,8 @@ def write_tiny_bert(path: Path, pooling: gguf.PoolingType = gguf.PoolingType.MEA
         getattr(writer, f"add_{name}_token_id")(token)
     rng = np.random.default_rng(3)
     for name, shape in _shapes().items():
+        if name.startswith("cls.") and not head:
+            continue
         data = np.ones(shape) if name.endswith("norm.weight") else rng.normal(0, 0.3, shape)
         writer.add_tensor(name, data.astype(np.float32))
     writer.write_header_to_file()

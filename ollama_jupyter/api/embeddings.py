@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import sys
 from array import array
+from collections.abc import Iterable
 from typing import Any
 
 from ollama_jupyter.api.fields import Fields, whole_text
 from ollama_jupyter.api.ollama import keep_alive
-from ollama_jupyter.api.wire import nanoseconds
+from ollama_jupyter.api.wire import encode, nanoseconds
 from ollama_jupyter.errors import BadRequest, ModelNotFound
 from ollama_jupyter.messages import OPTIONS, Embeddings, EmbedRequest, Ranking, RerankRequest
 
@@ -58,14 +59,14 @@ def embeddings_request(body: dict[str, Any]) -> EmbedRequest:
     return request
 
 
-def embed_answer(model: str, made: Embeddings) -> dict[str, Any]:
+def embed_answer(model: str, made: Embeddings) -> bytes:
     """The answer of `/api/embed`. `model` is echoed as the client sent it."""
-    answer: dict[str, Any] = {"model": model, "embeddings": [list(vector) for vector in made.vectors]}
+    answer: dict[str, Any] = {"model": model, "embeddings": None}
     if made.vectors:
         answer["total_duration"] = nanoseconds(made.stats.total_duration)
         answer["load_duration"] = nanoseconds(made.stats.load_duration)
         answer["prompt_eval_count"] = made.stats.prompt_eval_count
-    return answer
+    return _filled(answer, "embeddings", map(list, made.vectors))
 
 
 def embeddings_answer(made: Embeddings) -> dict[str, Any]:
@@ -90,12 +91,13 @@ def openai_request(body: dict[str, Any]) -> tuple[EmbedRequest, bool]:
     return EmbedRequest(model, inputs, dimensions=_dimensions(fields)), encoding.lower() == "base64"
 
 
-def openai_answer(model: str, made: Embeddings, as_base64: bool) -> dict[str, Any]:
+def openai_answer(model: str, made: Embeddings, as_base64: bool) -> bytes:
     """The answer of `/v1/embeddings`; in base64 little-endian float32, which is what the SDKs read."""
-    encode = _base64 if as_base64 else list
-    data = [{"object": "embedding", "embedding": encode(v), "index": index} for index, v in enumerate(made.vectors)]
+    write = _base64 if as_base64 else list
+    data = ({"object": "embedding", "embedding": write(v), "index": index} for index, v in enumerate(made.vectors))
     count = sum(made.tokens)
-    return {"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": count, "total_tokens": count}}
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    return _filled({"object": "list", "data": None, "model": model, "usage": usage}, "data", data)
 
 
 def _base64(vector: array[float]) -> str:
@@ -140,6 +142,15 @@ def rerank_answer(request: RerankRequest, made: Ranking, top: int, with_document
 
 
 # ---- parts ------------------------------------------------------------------------------------------------------
+
+
+def _filled(answer: dict[str, Any], name: str, items: Iterable[Any]) -> bytes:
+    """`answer` as JSON, with `items` where its field `name` is null.
+
+    Item by item, because a call of the encoder keeps all other threads waiting, and vectors can be millions of numbers.
+    """
+    before, behind = encode(answer).split(f'"{name}":null'.encode(), 1)  # no string holds it: its quotes are escaped
+    return b"".join((before, f'"{name}":['.encode(), b",".join(map(encode, items)), b"]", behind))
 
 
 def _texts(fields: Fields, name: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ class Encoder(Protocol):
     """One embedding context over one model. Not thread-safe."""
 
     n_batch: int  # tokens that one run takes at most
+    n_pack: int  # tokens up to which several inputs share a run
     n_seq_max: int  # inputs that one run takes at most
 
     def encode(self, inputs: Sequence[Sequence[int]]) -> list[array[float]]:
@@ -91,12 +92,12 @@ class Embedder:
             self._requests[command.id] = _Request(command.id, deque(command.inputs))
 
     def _pack(self) -> list[tuple[_Request, tuple[int, ...]]]:
-        """The next inputs in order, as many as fit."""
+        """The next inputs in order, as many as fit. A long one has a run of its own."""
         batch: list[tuple[_Request, tuple[int, ...]]] = []
-        room = self._encoder.n_batch
+        room = self._encoder.n_pack
         for request in self._requests.values():
             for tokens in request.inputs:
-                if len(tokens) > room or len(batch) == self._encoder.n_seq_max:
+                if (batch and len(tokens) > room) or len(batch) == self._encoder.n_seq_max:
                     return batch
                 batch.append((request, tokens))
                 room -= len(tokens)

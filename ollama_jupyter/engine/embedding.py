@@ -12,11 +12,14 @@ from llama_cpp import llama_cpp as C
 from ollama_jupyter.engine.backend import Span
 from ollama_jupyter.engine.batch import BatchArrays
 from ollama_jupyter.engine.events import EngineParams
-from ollama_jupyter.engine.model import AbortFlag, LlamaModel
+from ollama_jupyter.engine.model import AbortFlag, LlamaModel, supports_offload
 from ollama_jupyter.errors import EngineError, ModelLoadError
 
 MAX_SEQUENCES = 64
 """Inputs of one batch: llama.cpp keeps a mask of tokens by tokens, and more sequences than that save nothing."""
+
+PACK = 192
+"""Tokens up to which inputs share a batch on a CPU: attention is over all of it, and larger ones run no faster."""
 
 
 class EmbeddingBackend:
@@ -50,6 +53,7 @@ class EmbeddingBackend:
         self.dimensions = int(outputs(self._model.handle))
         self.vocab = self._model.vocab
         self.n_batch = int(C.llama_n_batch(self._context))
+        self.n_pack = self.n_batch if supports_offload() and params.num_gpu != 0 else min(self.n_batch, PACK)
         self.n_seq_max = int(C.llama_n_seq_max(self._context))
         self._memory = C.llama_get_memory(self._context)
         self._batch = BatchArrays(self.n_batch, self.n_seq_max)

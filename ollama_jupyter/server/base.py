@@ -222,9 +222,13 @@ class Resource(web.RequestHandler):
 
     def answer(self, value: Any, content_type: str = JSON, status: int = 200) -> None:
         """One JSON value, and the end of the request."""
+        self.answer_text(encode(value), content_type, status)
+
+    def answer_text(self, text: bytes, content_type: str = JSON, status: int = 200) -> None:
+        """One value that is JSON already, and the end of the request."""
         self.set_status(status)
         self.set_header("Content-Type", content_type)
-        self.finish(encode(value))
+        self.finish(text)
 
     def answer_empty(self, status: int = 200) -> None:
         self.set_status(status)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ollama_jupyter.api import embeddings
 from ollama_jupyter.server.base import Resource
 from ollama_jupyter.server.openai import OpenAIResource
@@ -15,7 +17,8 @@ class Embed(Resource):
 
     async def post(self) -> None:
         request = await self.read(embeddings.embed_request)
-        self.answer(embeddings.embed_answer(request.model, await self.ollama.service.embed(request)))
+        made = await self.ollama.service.embed(request)
+        self.answer_text(await asyncio.to_thread(embeddings.embed_answer, request.model, made))
 
 
 class EmbedPrompt(Embed):
@@ -35,7 +38,7 @@ class OpenAIEmbeddings(OpenAIResource):
     async def post(self) -> None:
         request, as_base64 = await self.read(embeddings.openai_request, empty="EOF")
         made = await self.ollama.service.embed(request)
-        self.answer(embeddings.openai_answer(request.model, made, as_base64))
+        self.answer_text(await asyncio.to_thread(embeddings.openai_answer, request.model, made, as_base64))
 
 
 class Rerank(OpenAIResource):

@@ -44,7 +44,9 @@ class Embedding:
             tokens = await self._pool.run(lambda: _tokens(lease, request.inputs, cut=request.truncate), lease)
             vectors = await lease.handle.embed(tokens)
             normalize = request.normalize or not _is_raw(model)
-            made = tuple(_finished(vector, request.dimensions, normalize) for vector in vectors)
+            made = await self._pool.run(
+                lambda: tuple(_finished(vector, request.dimensions, normalize) for vector in vectors), what="vectors"
+            )
             return Embeddings(made, tuple(map(len, tokens)), _stats(started, lease, tokens))
 
     async def rerank(self, request: RerankRequest) -> Ranking:

@@ -16,8 +16,8 @@ from ollama_jupyter.errors import EngineError
 class FakeEncoder:
     """The vector of an input is its first token and its length. Call `failing` by number to raise."""
 
-    def __init__(self, n_batch: int = 16, n_seq_max: int = 4) -> None:
-        self.n_batch, self.n_seq_max = n_batch, n_seq_max
+    def __init__(self, n_batch: int = 16, n_seq_max: int = 4, n_pack: int = 16) -> None:
+        self.n_batch, self.n_seq_max, self.n_pack = n_batch, n_seq_max, n_pack
         self.batches: list[list[tuple[int, ...]]] = []
         self.failing: set[int] = set()
         self.aborted: set[int] = set()
@@ -59,6 +59,14 @@ def test_requests_share_a_batch() -> None:
     embedder.take([Embed(1, ((1, 1),)), Embed(2, ((2,), (3,)))])
     run(embedder)
     assert encoder.batches == [[(1, 1), (2,), (3,)]]
+
+
+def test_a_long_input_has_a_run_of_its_own() -> None:
+    encoder = FakeEncoder(n_pack=4)
+    embedder = Embedder(encoder)
+    embedder.take([Embed(1, ((1, 1), (2,) * 16, (3,), (4, 4, 4), (5,)))])
+    run(embedder)
+    assert encoder.batches == [[(1, 1)], [(2,) * 16], [(3,), (4, 4, 4)], [(5,)]]
 
 
 def test_a_small_request_does_not_wait_for_all_of_a_large_one() -> None:

@@ -1,9 +1,11 @@
-"""llama.cpp's own `llama-server`, from the sources of the installed llama-cpp-python."""
+"""llama.cpp's own `llama-server`, from the sources of the installed llama-cpp-python, run over its libraries."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
+import os
 import subprocess
 import sys
 import tarfile
@@ -57,7 +59,8 @@ def serving(model: Path, *args: str) -> Iterator[str]:
     """The base URL of a `llama-server` over `model`, until the block ends."""
     port = free_port()
     command = [str(llama_server()), "-m", str(model), "--host", "127.0.0.1", "--port", str(port), *args]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    env = os.environ | {"LD_LIBRARY_PATH": str(_libraries())}
+    child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         _wait(url + "/health", child)
@@ -65,6 +68,14 @@ def serving(model: Path, *args: str) -> Iterator[str]:
     finally:
         child.terminate()
         child.wait(20)
+
+
+def _libraries() -> Path:
+    """Those that the server compared with runs over: built alike, so that only what is around them differs."""
+    package = importlib.util.find_spec("llama_cpp")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "lib"
 
 
 def _wait(url: str, child: subprocess.Popen[bytes]) -> None:

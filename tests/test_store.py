@@ -123,6 +123,7 @@ def test_an_abandoned_upload_leaves_nothing_behind(tmp_path: Path) -> None:
 @contextmanager
 def full_disk() -> Iterator[None]:
     """No file may grow beyond a kilobyte. For no longer than the block: pytest's own output may be a file."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:

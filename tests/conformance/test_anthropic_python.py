@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import Anthropic
-from conforming import ABLE, ENGINE_ERROR
+from conforming import ABLE, ENGINE_ERROR, again
 from doors import MODEL, Door
 
 HI: list[Any] = [{"role": "user", "content": "Say hello."}]
@@ -57,7 +57,7 @@ async def test_a_message_async(door: Door) -> None:
 
 
 def test_a_stream_says_what_the_whole_says(client: Anthropic) -> None:
-    whole = client.messages.create(**FEW)
+    whole = again(lambda: client.messages.create(**FEW))
     with client.messages.stream(**FEW) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_message()

@@ -10,7 +10,7 @@ import httpx
 import openai
 import pydantic
 import pytest
-from conforming import ABLE, ENGINE_ERROR, FILL
+from conforming import ABLE, ENGINE_ERROR, FILL, again
 from doors import MODEL, Door
 from openai import OpenAI
 
@@ -64,7 +64,7 @@ def test_chat(client: Any) -> None:
 
 
 def test_chat_in_a_stream(client: Any) -> None:
-    whole = client.chat.completions.create(model=MODEL, messages=HI, **FEW).choices[0].message.content
+    whole = again(lambda: client.chat.completions.create(model=MODEL, messages=HI, **FEW)).choices[0].message.content
     stream = client.chat.completions.create(
         model=MODEL, messages=HI, stream=True, stream_options={"include_usage": True}, **FEW
     )

@@ -38,6 +38,7 @@ const weather = {
 await check('version', async () => assert.match((await client.version()).version, /^\d/));
 
 await check('generate, whole and in a stream', async () => {
+  await client.generate({ model, prompt: 'Say hello.', options }); // into the cache: cold text may part from cached
   const whole = await client.generate({ model, prompt: 'Say hello.', options });
   assert.equal(whole.eval_count, 8);
   const { text, last } = await gather(
@@ -49,6 +50,7 @@ await check('generate, whole and in a stream', async () => {
 });
 
 await check('chat, whole and in a stream', async () => {
+  await client.chat({ model, messages, options });
   const whole = await client.chat({ model, messages, options });
   const { text, last } = await gather(
     await client.chat({ model, messages, options, stream: true }),

@@ -31,7 +31,7 @@ class ThinkingSplitter:
 
     The opening tag must come first, unless the prompt has `opened` the block. Blanks behind both tags belong to
     nobody. `ends` are tags that end the thinking too and are not eaten: a call that begins inside. Thinking that is
-    not `wanted` is left out, and so are its tags; without a closing tag it was the answer after all.
+    not `wanted` is left out wherever it stands, and so are its tags; without a closing tag it was the answer after all.
     """
 
     def __init__(self, tags: Thinking, *, opened: bool, wanted: bool, ends: Sequence[str] = ()) -> None:
@@ -55,7 +55,7 @@ class ThinkingSplitter:
         if self._step == self._inside:
             self._think(rest)
             self._say("".join(self._unwanted))
-        elif self._step == self._before:
+        else:
             self._say(rest)
         return self._given()
 
@@ -102,10 +102,17 @@ class ThinkingSplitter:
         return False
 
     def _after(self) -> bool:
-        if self._past_blanks():
-            self._say(self._held)
-            self._held = ""
-        return False
+        if not self._past_blanks():
+            return False
+        tags = () if self._wanted else (self._tags.open, self._tags.close)
+        at, tag = find(self._held, tags)
+        end = at if tag else len(self._held) - possible(self._held, tags)
+        self._say(self._held[:end])
+        self._held = self._held[end + len(tag) :]
+        if tag:
+            self._blanks = True
+            self._step = self._inside if tag == self._tags.open else self._after
+        return bool(tag)
 
     def _past_blanks(self) -> bool:
         if self._blanks:

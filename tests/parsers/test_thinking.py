@@ -80,3 +80,30 @@ def test_what_one_leaves_as_text_the_next_looks_into() -> None:
     chain = Chain(splitter(), ThinkingSplitter(Thinking("[", "]"), opened=False, wanted=True))
     pieces = chain.feed("<think>a</think>[b]c") + chain.finish()
     assert pieces == [Piece(thinking="a"), Piece(thinking="b"), Piece("c")]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("So <think>a</think>b", "So b"),
+        ("<think>a</think>b<think>c</think>d", "bd"),
+        ("x</think>b", "xb"),
+        ("a <think>never ends", "a never ends"),
+        ("a < b and <thin", "a < b and <thin"),
+    ],
+)
+def test_thinking_that_is_not_wanted_leaves_no_tags_anywhere(text: str, left: str) -> None:
+    for parts in cuts(text):
+        parser = splitter(wanted=False)
+        pieces = [piece for part in parts for piece in parser.feed(part)]
+        assert "".join(piece.text for piece in [*pieces, *parser.finish()]) == left, parts
+
+
+@given(text=answers, opened=st.booleans())
+def test_thinking_that_is_not_wanted_is_the_same_however_it_is_cut(text: str, opened: bool) -> None:
+    found = []
+    for parts in ([text], list(text)):
+        parser = splitter(opened, wanted=False)
+        pieces = [piece for part in parts for piece in parser.feed(part)]
+        found.append("".join(piece.text for piece in [*pieces, *parser.finish()]))
+    assert found[0] == found[1]

@@ -125,3 +125,11 @@ def test_an_answer_that_goes_astray_takes_no_time(family: str) -> None:
     pieces = parse(output(family), parts)
     assert time.process_time() - began < 5
     assert pieces or family == "harmony"
+
+
+def test_a_call_of_harmony_without_offered_tools_is_content_with_a_reason() -> None:
+    text = '<|channel|>commentary to=functions.now<|message|>{"a":1}<|call|>'
+    parser = output("harmony").make(Setup())
+    [piece] = [*parser.feed(text), *parser.finish()]
+    assert piece.text == '{"a":1}'
+    assert "now" in piece.error

@@ -100,7 +100,7 @@ class Harmony:
         self._header = None
         self._call = ""
         if recipient and recipient.group(1) != "assistant" and name != "final":
-            self._kind = "call" if self._tools else "nothing"
+            self._kind = "call"
             self._recipient = recipient.group(1)
         else:
             self._kind = "thinking" if name == "analysis" else "text"

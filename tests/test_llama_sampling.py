@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 from collections.abc import AsyncIterator
@@ -183,3 +184,13 @@ async def test_control_tokens_come_out_where_they_are_asked_for(engine: EngineHa
     assert (texts.get(0, ""), [item.token for item in measured]) == ("", ["<|im_start|>"] * 2)
     texts, _, _ = await ask(engine, PROMPTS[0], options, logit_bias={token: 100.0}, spelled=frozenset({token}))
     assert texts[0] == "<|im_start|><|im_start|>"
+
+
+async def test_a_grammar_that_outgrows_its_limits_is_the_requests_fault(engine: EngineHandle) -> None:
+    from ollama_jupyter.errors import BadRequest
+
+    schema = {"type": "string", "pattern": "(.{1,1000}){1,1000}"}
+    text = f"%llguidance {{}}\nstart: %json {json.dumps(schema)}\n"
+    with pytest.raises(BadRequest, match="too complex"):
+        await ask(engine, PROMPTS[0], constraint=compile_grammar(text, engine.vocab))
+    assert (await ask(engine, PROMPTS[0]))[0][0]

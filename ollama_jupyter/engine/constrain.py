@@ -37,6 +37,10 @@ MAX_LEXER_STATES = 30_000
 """States of the automaton of one grammar, of 1 to 2 KB each. Dates, addresses and the like need some hundreds."""
 
 
+_TOO_COMPLEX = ("ParserTooComplex", "LexerTooComplex")
+"""What llguidance says where a grammar outgrows its limits on the way: the request is at fault."""
+
+
 class Matcher(Protocol):
     """One answer on its way through a grammar. For one thread."""
 
@@ -245,5 +249,8 @@ class _Matcher:
 
     def _checked(self, value: T) -> T:
         if self._matcher.is_error():
-            raise EngineError(f"the grammar of the answer failed: {_reason(self._matcher)}")
+            reason = _reason(self._matcher)
+            if self._matcher.stop_reason() in _TOO_COMPLEX or "too many" in reason:
+                raise BadRequest(f"the format or the tools are too complex: {reason}")
+            raise EngineError(f"the grammar of the answer failed: {reason}")
         return value

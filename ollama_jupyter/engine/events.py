@@ -134,11 +134,12 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The request ended otherwise: canceled, or an error with its text."""
+    """The request ended otherwise: canceled, or an error with its text; `refused` where the request is at fault."""
 
     id: int
     message: str
     canceled: bool = False
+    refused: bool = False
 
 
 Command = Submit | Embed | Cancel | Stop

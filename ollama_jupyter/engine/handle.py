@@ -30,7 +30,7 @@ from ollama_jupyter.engine.events import (
     Text,
 )
 from ollama_jupyter.engine.runner import Runner
-from ollama_jupyter.errors import Canceled, EngineError, ModelLoadError
+from ollama_jupyter.errors import BadRequest, Canceled, EngineError, ModelLoadError
 from ollama_jupyter.messages import Options
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class EngineHandle:
 
         Raises:
             Canceled: the engine was stopped meanwhile.
+            BadRequest: its grammar is too complex to follow.
             EngineError: the engine failed, with its text.
         """
         if self._stopped:
@@ -225,5 +226,7 @@ class EngineHandle:
             self._ready.set_exception(outcome)
 
 
-def _error(event: Failed) -> Canceled | EngineError:
+def _error(event: Failed) -> Canceled | BadRequest | EngineError:
+    if event.refused:
+        return BadRequest(event.message)
     return Canceled(event.message) if event.canceled else EngineError(event.message)

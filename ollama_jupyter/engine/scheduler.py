@@ -17,7 +17,7 @@ from ollama_jupyter.engine.queue import Queue, Waiting
 from ollama_jupyter.engine.sampling import history_length, sampler_steps
 from ollama_jupyter.engine.sequence import Sequence
 from ollama_jupyter.engine.slots import Slots
-from ollama_jupyter.errors import EngineError, OllamaJupyterError
+from ollama_jupyter.errors import BadRequest, EngineError, OllamaJupyterError
 from ollama_jupyter.messages import TokenLogprob
 
 log = logging.getLogger("ollama_jupyter.engine")
@@ -84,7 +84,7 @@ class Scheduler:
             try:
                 self._start(waiting)
             except Exception as error:
-                self._fail(waiting.request.id, _reason(error))
+                self._fail(waiting.request.id, _reason(error), refused=isinstance(error, BadRequest))
 
     def step(self) -> list[Event]:
         """Advance every running sequence once; the events since the last step."""
@@ -169,7 +169,7 @@ class Scheduler:
                 try:
                     self._sample(sequence, index)
                 except Exception as error:  # of its grammar, most likely: the others go on
-                    self._fail(sequence.id, _reason(error))
+                    self._fail(sequence.id, _reason(error), refused=isinstance(error, BadRequest))
 
     def _give_up(self, plan: Plan, message: str) -> None:
         for sequence, _ in plan:
@@ -258,12 +258,12 @@ class Scheduler:
             )
         )
 
-    def _fail(self, request_id: int, message: str, *, canceled: bool = False) -> None:
+    def _fail(self, request_id: int, message: str, *, canceled: bool = False, refused: bool = False) -> None:
         """End all answers of a request."""
         for sequence in [s for s in self._active if s.id == request_id]:
             self._release(sequence)
         self._queue.drop(request_id)
-        self._events.append(Failed(request_id, message, canceled))
+        self._events.append(Failed(request_id, message, canceled, refused))
 
     def _release(self, sequence: Sequence) -> None:
         """Free the slot; what its cache holds stays for the next prompt that begins alike.

@@ -10,7 +10,7 @@ import httpx
 import openai
 import pydantic
 import pytest
-from conforming import ABLE, ENGINE_ERROR, FILL, again
+from conforming import ABLE, ENGINE_ERROR, FILL, FIXED
 from doors import MODEL, Door
 from openai import OpenAI
 
@@ -64,10 +64,10 @@ def test_chat(client: Any) -> None:
 
 
 def test_chat_in_a_stream(client: Any) -> None:
-    whole = again(lambda: client.chat.completions.create(model=MODEL, messages=HI, **FEW)).choices[0].message.content
-    stream = client.chat.completions.create(
-        model=MODEL, messages=HI, stream=True, stream_options={"include_usage": True}, **FEW
-    )
+    held: Any = {"type": "json_schema", "json_schema": {"name": "fixed", "schema": FIXED}}
+    asked: dict[str, Any] = {"model": MODEL, "messages": HI, "response_format": held, **FEW}
+    whole = client.chat.completions.create(**asked).choices[0].message.content
+    stream = client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **asked)
     *chunks, last = list(stream)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole
     assert [chunk.choices[0].delta.role for chunk in chunks] == ["assistant"] + [None] * (len(chunks) - 1)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import openai
 import pydantic
 import pytest
-from conforming import ABLE, ENGINE_ERROR, again
+from conforming import ABLE, ENGINE_ERROR, FIXED
 from doors import MODEL, Door
 
 FEW: dict[str, Any] = {"max_output_tokens": 16, "temperature": 0}
@@ -65,8 +65,9 @@ def test_a_response_that_was_cut_is_incomplete(client: Any) -> None:
 
 
 def test_a_stream(client: Any) -> None:
-    whole = again(lambda: client.responses.create(model=MODEL, input="Say hello.", **FEW))
-    told = list(client.responses.create(model=MODEL, input="Say hello.", stream=True, **FEW))
+    held = {"format": {"type": "json_schema", "name": "fixed", "schema": FIXED}}
+    whole = client.responses.create(model=MODEL, input="Say hello.", text=held, **FEW)
+    told = list(client.responses.create(model=MODEL, input="Say hello.", text=held, stream=True, **FEW))
     assert [event.sequence_number for event in told] == list(range(len(told)))
     assert "".join(event.delta for event in told if event.type == "response.output_text.delta") == whole.output_text
     assert told[-1].type == f"response.{whole.status}"

@@ -303,7 +303,7 @@ class Manager:
 
     # ---- loading and making room ------------------------------------------------------------------------------
 
-    def _params(self, model: Model, options: Options, embeds: bool) -> EngineParams:
+    def _params(self, model: Model, options: Options, embeds: bool = False) -> EngineParams:
         settings = self._settings
         num_ctx = window(model, options, settings)
         return EngineParams(

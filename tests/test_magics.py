@@ -457,3 +457,16 @@ def test_import_is_cheap() -> None:
     runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
     micros = [int(run.stderr.splitlines()[-1].split("|")[1]) for run in runs]
     assert min(micros) < 50_000
+
+
+def test_an_interrupt_before_the_question_is_out_leaves_a_result(
+    shell: InteractiveShell, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ollama_jupyter.notebook.display.screen_for", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shell.run_cell_magic("ollama", "-o answer", "count")
+    assert shell.user_ns["answer"].stats.done_reason == "interrupted"
+    assert not fake.bodies("/api/chat")

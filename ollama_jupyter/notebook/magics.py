@@ -72,7 +72,7 @@ class OllamaMagics:
             raise Interrupted("interrupted; what came so far is in _")
 
     def _ask(self, asked: Namespace, prompt: str) -> Result:
-        from ollama_jupyter.notebook.answer import ask
+        from ollama_jupyter.notebook.answer import Answer, ask
         from ollama_jupyter.notebook.display import screen_for
 
         model = asked.model or self.session.model()
@@ -80,9 +80,11 @@ class OllamaMagics:
         options = {name: value for name, value in given.items() if value is not None}
         conversation = self.session.conversation
         messages = conversation.with_prompt(prompt, asked.system)
-        screen = screen_for(self.shell, f"{model} …")
         try:
+            screen = screen_for(self.shell, f"{model} …")
             result = ask(self.session.server, model, messages, options, screen)
+        except KeyboardInterrupt:  # before it was asked
+            return Answer(model).result(INTERRUPTED)
         except OllamaError:
             self.session.known(model)  # if it is that which is wrong, this says what to do
             raise
